@@ -1,0 +1,1 @@
+//! What connector authors build on: the split-fetch reader, byte formats.

@@ -1,0 +1,1 @@
+//! Files: a bounded source and an exactly-once sink with rolling and small-file compaction.

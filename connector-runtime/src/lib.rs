@@ -1,0 +1,1 @@
+//! An embeddable single-process host: exactly-once checkpoints, restarts, savepoints.

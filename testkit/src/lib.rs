@@ -1,0 +1,1 @@
+//! Proves connectors: simulated files with faults and power cuts, crash points.

@@ -1,0 +1,3 @@
+//! The one front door: test, bench, soak, ci.
+
+fn main() {}
