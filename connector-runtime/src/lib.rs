@@ -1,6 +1,7 @@
 //! An embeddable single-process host: it runs one source into one sink, exactly once where the sink allows it.
 
 pub mod config;
+pub mod coordinate;
 pub mod local;
 pub mod report;
 
