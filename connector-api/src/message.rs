@@ -105,13 +105,13 @@ impl MessageBatch {
         if keys.as_ref().is_some_and(|k| k.len() != values.len()) {
             return Err(Error::contract("message batch", "the number of keys is not the number of values"));
         }
-        let window = 0..values.len();
         Ok(Self {
             buffer,
+            window: 0..values.len(),
+            content: content(&values) + keys.as_deref().map_or(0, |keys| content(keys)),
             values: Arc::new(values),
             keys: keys.map(Arc::new),
             columns: Arc::default(),
-            window,
         })
     }
 
