@@ -1,3 +1,67 @@
-//! The one front door: test, bench, soak, ci.
+//! The one front door: what the documentation says to type is `cargo xtask <something>`, and continuous integration runs
+//! the same.
 
-fn main() {}
+mod bench;
+mod checks;
+mod ci;
+mod quickstart;
+mod shell;
+mod soak;
+mod steps;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Every failure is told to a person; nobody matches on it.
+type Result<T = (), E = String> = std::result::Result<T, E>;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Tests, checks, soaks and benchmarks of this repository")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Everything that a change must pass: format, lints, documentation, dependency rules, tests.
+    Test,
+    /// What continuous integration runs: `test`, cargo-deny, small soaks, the quickstart.
+    Ci,
+    /// Runs `connect` on examples/quickstart.toml and shows what came out.
+    Quickstart,
+    /// Measures; see docs/benchmarks.md for how to read the tables.
+    Bench(bench::Arguments),
+    /// Runs `connect` under random kills or signals and checks what is visible, all the time.
+    Soak(soak::Arguments),
+    /// Writes (or with --check compares) the listing of connector-api's public items, docs/api/connector-api.txt.
+    Api {
+        /// Fail when the listing in the tree differs from the code.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Runs cargo-deny, which is installed into the cache directory when it is missing.
+    Deny,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().task {
+        Task::Test => test::run(),
+        Task::Ci => ci::run(),
+        Task::Quickstart => quickstart::run(),
+        Task::Bench(arguments) => bench::run(&arguments),
+        Task::Soak(arguments) => soak::run(&arguments),
+        Task::Api { check: true } => checks::api::check(),
+        Task::Api { check: false } => checks::api::write(),
+        Task::Deny => checks::deny::install().and_then(|program| checks::deny::run(&program)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("\n{why}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! placeholder
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Arguments {}
+pub(crate) fn run(_: &Arguments) -> crate::Result {
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! Soaks: `connect` under random kills or signals, while a scanner watches everything that is visible.
+
+mod input;
+mod pipeline;
+mod random;
+mod rounds;
+mod scan;
+
+use clap::ValueEnum;
+
+use crate::Result;
+
+/// What ends a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Name {
+    /// SIGKILL at a random moment.
+    Kill,
+    /// SIGINT or SIGTERM at a random moment: a stop with a savepoint.
+    Signals,
+}
+
+/// Which soak, how long, from which seed.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Which soak.
+    pub(crate) name: Name,
+    /// How many rounds end by a kill or signal; the last one after them runs to the end of the input.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) rounds: u32,
+    /// Decides the input, the moments and the signals. Drawn and printed when it is not given.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// MiB of input per round: enough that the input does not end before the rounds do.
+    #[arg(long, default_value_t = 4)]
+    pub(crate) mib_per_round: u64,
+}
+
+impl Arguments {
+    /// As a person would type it.
+    pub(crate) fn title(&self) -> &'static str {
+        match self.name {
+            Name::Kill => "cargo xtask soak kill",
+            Name::Signals => "cargo xtask soak signals",
+        }
+    }
+}
+
+/// What continuous integration runs: each soak for some seconds, from a new seed each time.
+pub(crate) fn small() -> Vec<Arguments> {
+    let small = |name, rounds| Arguments { name, rounds, seed: None, mib_per_round: 4 };
+    vec![small(Name::Kill, 8), small(Name::Signals, 4)]
+}
+
+/// Runs a soak.
+pub(crate) fn run(arguments: &Arguments) -> Result {
+    rounds::run(arguments)
+}

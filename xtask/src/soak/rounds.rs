@@ -1,0 +1,199 @@
+//! The rounds of a soak.
+
+use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::pipeline::{Pipeline, Run};
+use super::random::Random;
+use super::scan::Scanner;
+use super::{Arguments, Name, input};
+use crate::{Result, shell};
+
+/// How many writers the rounds run with, in turn.
+const PARALLELISM: [u32; 3] = [1, 3, 2];
+/// A round ends after a time between these.
+const MILLIS: (u64, u64) = (20, 400);
+/// What the last round, which runs to the end, and a stop with a savepoint may take.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// What the scanner shares with the rounds.
+#[derive(Default)]
+struct Watch {
+    stop: AtomicBool,
+    failed: AtomicBool,
+    bytes: AtomicU64,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result {
+    let seed = arguments.seed.unwrap_or_else(Random::seed);
+    let name = arguments.title().trim_start_matches("cargo xtask soak ");
+    let again = format!("{} --rounds {} --seed {seed}", arguments.title(), arguments.rounds);
+    println!("{again}");
+    let connect = shell::build_release(&["connector-cli"])?.join("connect");
+    let dir = shell::target_dir()?.join("soak").join(format!("{name}-{seed}"));
+    let pipeline = Pipeline::new(dir, connect)?;
+    let bytes = (arguments.mib_per_round << 20) * u64::from(arguments.rounds.max(1));
+    let lines = input::write(&pipeline.input(), seed, bytes)?;
+    println!("input: {lines} lines, {} MiB", bytes >> 20);
+
+    let result = watched(arguments, seed, &pipeline, lines, bytes);
+    match result {
+        Ok(summary) => {
+            println!(
+                "{summary}\nseed {seed}: every line exactly once in each scan and at the end, no hidden file left"
+            );
+            std::fs::remove_dir_all(&pipeline.dir).map_err(|e| format!("{}: {e}", pipeline.dir.display()))
+        }
+        Err(why) => Err(format!("{why}\nkept for a look: {}\nagain: {again}", pipeline.dir.display())),
+    }
+}
+
+/// Runs the rounds while a thread scans.
+fn watched(arguments: &Arguments, seed: u64, pipeline: &Pipeline, lines: u64, bytes: u64) -> Result<String> {
+    let watch = Watch::default();
+    let mut scanner = Scanner::new(pipeline.output(), seed, lines);
+    let (rounds, scanned) = std::thread::scope(|scope| {
+        let scanning = scope.spawn(|| {
+            while !watch.stop.load(Ordering::Acquire) {
+                let scanned = scanner.scan();
+                watch.bytes.store(scanner.bytes, Ordering::Release);
+                if scanned.is_err() {
+                    watch.failed.store(true, Ordering::Release);
+                    return scanned;
+                }
+                shell::sleep(Duration::from_millis(1));
+            }
+            Ok(())
+        });
+        let rounds = rounds(arguments, seed, pipeline, bytes, &watch);
+        watch.stop.store(true, Ordering::Release);
+        (rounds, scanning.join().unwrap_or_else(|_| Err("the scanner panicked".into())))
+    });
+    // What is wrong with the output matters more than how the round that showed it ended.
+    scanned?;
+    let counts = rounds?;
+    scanner.finish()?;
+    Ok(format!(
+        "{} rounds ended by {}, {} with new output visible; {} scans",
+        counts.ended,
+        match arguments.name {
+            Name::Kill => "SIGKILL",
+            Name::Signals => "SIGINT or SIGTERM",
+        },
+        counts.progressed,
+        scanner.scans
+    ))
+}
+
+#[derive(Default)]
+struct Counts {
+    ended: u32,
+    progressed: u32,
+}
+
+fn rounds(
+    arguments: &Arguments,
+    seed: u64,
+    pipeline: &Pipeline,
+    bytes: u64,
+    watch: &Watch,
+) -> Result<Counts> {
+    // Not the numbers that the input was made from.
+    let mut random = Random::new(!seed);
+    let mut counts = Counts::default();
+    for round in 0..arguments.rounds {
+        let before = watch.bytes.load(Ordering::Acquire);
+        let limit = Duration::from_millis(random.between(MILLIS.0, MILLIS.1));
+        // The input must outlast the rounds: one that gets on fast is ended before its time is up.
+        let share = bytes / u64::from(arguments.rounds + 1) * u64::from(round + 1);
+        let parallelism = PARALLELISM[round as usize % PARALLELISM.len()];
+        let mut run = pipeline.start(round, parallelism)?;
+        let early = until(&mut run, watch, |elapsed| {
+            elapsed >= limit || watch.bytes.load(Ordering::Acquire) >= share
+        })?;
+        if let Some(status) = early {
+            let tail = run.tail();
+            return Err(if status.success() {
+                format!("the input ended in round {round}: give --mib-per-round a larger number")
+            } else {
+                format!("round {round}: connect ended by itself with {status}:\n{tail}")
+            });
+        }
+        match arguments.name {
+            Name::Kill => {
+                run.child.kill().and_then(|()| run.child.wait()).map_err(|e| format!("kill: {e}"))?;
+                counts.ended += 1;
+            }
+            Name::Signals => {
+                let signal = if random.next().is_multiple_of(2) { Signal::INT } else { Signal::TERM };
+                if stop(&mut run, signal, watch).map_err(|e| format!("round {round}, {signal:?}: {e}"))? {
+                    counts.ended += 1;
+                }
+            }
+        }
+        if watch.failed.load(Ordering::Acquire) {
+            return Err(format!("the output was found wrong in or before round {round}"));
+        }
+        counts.progressed += u32::from(watch.bytes.load(Ordering::Acquire) > before);
+    }
+    let parallelism = PARALLELISM[arguments.rounds as usize % PARALLELISM.len()];
+    let mut run = pipeline.start(arguments.rounds, parallelism)?;
+    let status = until(&mut run, watch, |elapsed| elapsed > PATIENCE)?;
+    finished(&mut run, status)?;
+    if counts.ended == 0 && arguments.rounds > 0 {
+        return Err("no round was ended from outside: this soak showed nothing".into());
+    }
+    Ok(counts)
+}
+
+/// Waits until `connect` ends by itself (then says how), it is `time`, or the scanner found something.
+fn until(run: &mut Run, watch: &Watch, time: impl Fn(Duration) -> bool) -> Result<Option<ExitStatus>> {
+    let started = shell::now();
+    loop {
+        if let Some(status) = run.child.try_wait().map_err(|e| format!("wait: {e}"))? {
+            return Ok(Some(status));
+        }
+        if time(started.elapsed()) || watch.failed.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        shell::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Signals and expects a stop with a savepoint. Says whether it was one: a signal that comes before `connect` listens
+/// just kills, as for any program.
+fn stop(run: &mut Run, signal: Signal, watch: &Watch) -> Result<bool> {
+    let pid = i32::try_from(run.child.id()).ok().and_then(Pid::from_raw).ok_or("no process id")?;
+    kill_process(pid, signal).map_err(|e| format!("kill: {e}"))?;
+    let Some(status) = until(run, watch, |elapsed| elapsed > PATIENCE)? else {
+        run.child.kill().and_then(|()| run.child.wait()).map_err(|e| format!("kill: {e}"))?;
+        return Err("connect did not stop".into());
+    };
+    if status.code().is_none() {
+        return Ok(false);
+    }
+    if !status.success() {
+        return Err(format!("connect ended with {status}:\n{}", run.tail()));
+    }
+    let report = run.report()?;
+    let savepoint = report.get("savepoint").and_then(serde_json::Value::as_str);
+    let stopped = report.get("stopped").and_then(serde_json::Value::as_bool) == Some(true);
+    match savepoint {
+        Some(_) if stopped => Ok(true),
+        _ => Err(format!("the report names no savepoint: {report}")),
+    }
+}
+
+fn finished(run: &mut Run, status: Option<ExitStatus>) -> Result {
+    match status {
+        Some(status) if status.success() => Ok(()),
+        Some(status) => Err(format!("the last round ended with {status}:\n{}", run.tail())),
+        None => {
+            run.child.kill().and_then(|()| run.child.wait()).map_err(|e| format!("kill: {e}"))?;
+            Err("the last round did not end".into())
+        }
+    }
+}

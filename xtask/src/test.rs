@@ -1,0 +1,36 @@
+//! `cargo xtask test`: everything that a change must pass.
+
+use crate::steps::Steps;
+use crate::{Result, checks, shell};
+
+/// Runs all steps; the tests come last, so that the last lines are cargo's own summary of them.
+pub(crate) fn run() -> Result {
+    let mut steps = Steps::default();
+    steps.step("format", || shell::run(shell::cargo(["fmt", "--all", "--check"])));
+    steps.step("arrows between crates", checks::arrows::check);
+    steps.step("dependencies of connector-api", checks::lean::check);
+    steps.step("listing of connector-api", checks::api::check);
+    steps.step("lints", || {
+        let mut clippy = shell::cargo(["clippy", "--workspace", "--all-targets", "--all-features"]);
+        clippy.args(["--", "-D", "warnings"]);
+        shell::run(clippy)
+    });
+    // The release form has no crash points; the other steps have them on.
+    steps.step("build without features", || shell::run(shell::cargo(["check", "--workspace", "--quiet"])));
+    steps.step("documentation", || {
+        let mut doc = shell::cargo(["doc", "--workspace", "--no-deps", "--all-features", "--quiet"]);
+        doc.env("RUSTDOCFLAGS", "-D warnings");
+        shell::run(doc)
+    });
+    match checks::deny::installed() {
+        Some(program) => steps.step("cargo-deny", || checks::deny::run(&program)),
+        None => {
+            println!("\n== cargo-deny: not installed, not run (`cargo xtask deny` installs it and runs it)")
+        }
+    }
+    steps.print();
+    steps.step("tests", || {
+        shell::run(shell::cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]))
+    });
+    steps.finish()
+}
