@@ -109,6 +109,9 @@ impl File for SimFile {
     }
 
     fn copy_range(&self, from: &dyn File, from_offset: u64, offset: u64, length: u64) -> io::Result<()> {
+        if length > 0 && !self.is_writable {
+            return Err(io::Error::from_raw_os_error(EBADF));
+        }
         let source = from.metadata()?.len.saturating_sub(from_offset);
         let mut data = vec![0; usize::try_from(source.min(length)).map_err(|_| io::ErrorKind::OutOfMemory)?];
         let read = from.read_full_at(&mut data, from_offset)?;

@@ -109,6 +109,15 @@ impl State {
         Ok((dir, name))
     }
 
+    /// Whether a directory is on the way to a path.
+    fn is_above(&self, dir: NodeId, path: &Path) -> bool {
+        let names = names(path);
+        (0..names.len()).any(|n| {
+            let above: PathBuf = names[..n].iter().collect();
+            self.resolve(&above).is_ok_and(|id| id == dir)
+        })
+    }
+
     fn create(&mut self, dir: NodeId, name: OsString) -> NodeId {
         let modified = self.disk.tick();
         let node = self.disk.add(Node::File(FileNode { modified, ..FileNode::default() }));
@@ -375,6 +384,10 @@ impl FileSystem for SimFs {
             Some(_) if how == Rename::NoReplace => return Err(io::ErrorKind::AlreadyExists.into()),
             // Two names of one file: nothing happens, as POSIX has it.
             Some(target) if target == node => return Ok(()),
+            // The directory that the file is in, or one above it.
+            Some(target) if state.is_above(target, from) => {
+                return Err(io::ErrorKind::DirectoryNotEmpty.into());
+            }
             Some(target) => drop(state.disk.file(target)?),
             None => {}
         }
