@@ -1,1 +1,3 @@
 //! Files: a bounded source and an exactly-once sink with rolling and small-file compaction.
+
+pub mod sink;

@@ -1,0 +1,129 @@
+//! A compactor: merges what the coordinator asks for, once its checkpoint is complete.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use connector_api::env::Environment;
+use connector_api::id::CheckpointId;
+use connector_api::sink::{Checkpoint, Operator, OperatorContext, Output, Prepare};
+use connector_api::{Error, Result};
+use futures::StreamExt;
+
+use super::merge::{Merged, Merger};
+use super::state::{CompactorState, Request};
+use crate::sink::committable::FileCommittable;
+use crate::sink::config::SinkConfig;
+use crate::sink::naming::Uid;
+
+/// Holds, merges and hands over. In its state a merge is one entry from the request to the hand-over of the result.
+#[derive(Debug)]
+pub(crate) struct Compactor {
+    env: Environment,
+    /// Whether it only gives back what an earlier run held.
+    drains: bool,
+    next: u64,
+    held: Vec<CompactorState>,
+    running: BTreeMap<u64, CompactorState>,
+    merger: Merger,
+}
+
+impl Compactor {
+    pub(crate) fn new(
+        context: &OperatorContext,
+        config: Arc<SinkConfig>,
+        drains: bool,
+        states: Vec<CompactorState>,
+    ) -> Self {
+        let env = context.env.clone();
+        let uid = Uid { attempt: context.attempt, subtask: context.subtask };
+        let going_back = context.restored.is_some_and(|restored| restored.going_back);
+        let merger = Merger::new(env.clone(), config, uid, going_back);
+        Self { env, drains, next: 0, held: states, running: BTreeMap::new(), merger }
+    }
+
+    fn finish(&mut self, merged: Merged, out: &mut Output<FileCommittable>) -> Result<()> {
+        let (number, result) = merged;
+        if let Some(file) = result? {
+            out.emit(file);
+        }
+        self.running.remove(&number);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Operator for Compactor {
+    type In = Request;
+    type Out = FileCommittable;
+    type State = CompactorState;
+
+    async fn process(
+        &mut self,
+        request: Request,
+        at: CheckpointId,
+        out: &mut Output<FileCommittable>,
+    ) -> Result<()> {
+        match request {
+            Request::Pass(file) => out.emit(file),
+            Request::Merge(inputs) => self.held.push(CompactorState { checkpoint: at.0, inputs }),
+        }
+        Ok(())
+    }
+
+    async fn prepare(&mut self, how: Prepare, out: &mut Output<FileCommittable>) -> Result<()> {
+        if self.drains {
+            self.held.drain(..).flat_map(|state| state.inputs).for_each(|file| out.emit(file));
+            return Ok(());
+        }
+        while !self.running.is_empty() {
+            let merged = match how {
+                Prepare::Final => self.merger.results().next().await,
+                Prepare::Running => self.merger.results().try_recv().ok(),
+            };
+            match merged {
+                Some(merged) => self.finish(merged, out)?,
+                None if how == Prepare::Running => break,
+                None => return Err(Error::Cancelled("merge".into())),
+            }
+        }
+        self.env.crash.hit("file-compactor/after-prepare");
+        Ok(())
+    }
+
+    fn snapshot(&mut self, _: Checkpoint) -> Result<Vec<CompactorState>> {
+        self.env.crash.hit("file-compactor/snapshot");
+        Ok(self.running.values().chain(&self.held).cloned().collect())
+    }
+
+    async fn checkpoint_complete(
+        &mut self,
+        checkpoint: CheckpointId,
+        _: &mut Output<FileCommittable>,
+    ) -> Result<()> {
+        if self.drains {
+            return Ok(());
+        }
+        self.env.crash.hit("file-compactor/before-begin");
+        let ready = self.held.extract_if(.., |state| state.checkpoint <= checkpoint.0);
+        for state in ready {
+            self.merger.begin(self.next, state.inputs.clone());
+            self.running.insert(self.next, state);
+            self.next += 1;
+        }
+        self.env.crash.hit("file-compactor/after-begin");
+        Ok(())
+    }
+
+    /// Waits for the merge under way to stop, so that no file is made after it returned.
+    async fn close(&mut self) -> Result<()> {
+        self.merger.give_up();
+        while !self.running.is_empty() {
+            match self.merger.results().next().await {
+                Some((number, _)) => self.running.remove(&number),
+                None => break,
+            };
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! The coordinator: gathers parts over writers and checkpoints, and says which are merged.
+
+use async_trait::async_trait;
+use connector_api::Result;
+use connector_api::env::Environment;
+use connector_api::id::CheckpointId;
+use connector_api::sink::{Checkpoint, Operator, OperatorContext, Output, Prepare};
+
+use super::pack::{is_near, pack};
+use super::state::{CoordinatorState, Request};
+use crate::sink::committable::FileCommittable;
+use crate::sink::config::Compaction;
+use crate::sink::naming::PartNames;
+
+/// Fires every so many checkpoints, counted from the first part that it holds; at once when no more input will come.
+#[derive(Debug)]
+pub(crate) struct Coordinator {
+    env: Environment,
+    names: PartNames,
+    /// How many checkpoints are merged together; 0 passes everything on.
+    every: u32,
+    size: Option<u64>,
+    checkpoints: u32,
+    held: Vec<FileCommittable>,
+    ended: bool,
+}
+
+impl Coordinator {
+    pub(crate) fn new(
+        context: &OperatorContext,
+        names: PartNames,
+        compaction: &Compaction,
+        states: Vec<CoordinatorState>,
+    ) -> Self {
+        let (every, size) = match compaction {
+            Compaction::Merge(merge) => (merge.checkpoints, merge.size.map(|size| size.0)),
+            Compaction::Drain => (0, None),
+        };
+        let checkpoints = states.iter().map(|state| state.checkpoints).max().unwrap_or(0);
+        let held = states.into_iter().flat_map(|state| state.held).collect();
+        Self { env: context.env.clone(), names, every, size, checkpoints, held, ended: false }
+    }
+
+    fn fire(&mut self, out: &mut Output<Request>) {
+        self.checkpoints = 0;
+        let mut held = std::mem::take(&mut self.held);
+        held.sort_by_cached_key(|file| (self.names.parse(&file.name), file.name.clone()));
+        for mut group in pack(held, self.size) {
+            match group.len() {
+                1 => group.drain(..).for_each(|file| out.emit(Request::Pass(file))),
+                _ => out.emit(Request::Merge(group)),
+            }
+        }
+        self.env.crash.hit("file-compaction-coordinator/after-fire");
+    }
+}
+
+#[async_trait]
+impl Operator for Coordinator {
+    type In = FileCommittable;
+    type Out = Request;
+    type State = CoordinatorState;
+
+    async fn process(
+        &mut self,
+        file: FileCommittable,
+        _: CheckpointId,
+        out: &mut Output<Request>,
+    ) -> Result<()> {
+        if self.every == 0 || self.size.is_some_and(|size| is_near(file.length, size)) {
+            out.emit(Request::Pass(file));
+        } else {
+            self.held.push(file);
+        }
+        Ok(())
+    }
+
+    async fn prepare(&mut self, how: Prepare, out: &mut Output<Request>) -> Result<()> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        if self.every == 0 {
+            self.held.drain(..).for_each(|file| out.emit(Request::Pass(file)));
+            return Ok(());
+        }
+        self.checkpoints = self.checkpoints.saturating_add(1);
+        if self.checkpoints >= self.every || self.ended || how == Prepare::Final {
+            self.fire(out);
+        }
+        Ok(())
+    }
+
+    fn snapshot(&mut self, _: Checkpoint) -> Result<Vec<CoordinatorState>> {
+        self.env.crash.hit("file-compaction-coordinator/snapshot");
+        if self.held.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(vec![CoordinatorState { checkpoints: self.checkpoints, held: self.held.clone() }])
+    }
+
+    async fn end_of_input(&mut self, out: &mut Output<Request>) -> Result<()> {
+        self.ended = true;
+        self.prepare(Prepare::Final, out).await
+    }
+}

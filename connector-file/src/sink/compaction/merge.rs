@@ -1,0 +1,211 @@
+//! One merge, and the thread that does them one after the other.
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use connector_api::env::{Access, Environment};
+use connector_api::{Error, Result};
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+
+use crate::sink::committable::FileCommittable;
+use crate::sink::config::SinkConfig;
+use crate::sink::naming::{self, Uid};
+use crate::sink::part::{PartFile, Piece, concatenate, look};
+
+/// The result of a merge: what to commit, or none when everything was visible already (after going back).
+pub(super) type Merged = (u64, Result<Option<FileCommittable>>);
+
+/// Does merges in the background, one at a time: several at once would only wait for one device.
+#[derive(Debug)]
+pub(super) struct Merger {
+    shared: Arc<Shared>,
+    results: UnboundedReceiver<Merged>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    env: Environment,
+    config: Arc<SinkConfig>,
+    uid: Uid,
+    going_back: bool,
+    given_up: AtomicBool,
+    queue: Mutex<Queue>,
+    done: UnboundedSender<Merged>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<(u64, Vec<FileCommittable>)>,
+    works: bool,
+}
+
+impl Merger {
+    pub(super) fn new(env: Environment, config: Arc<SinkConfig>, uid: Uid, going_back: bool) -> Self {
+        let (done, results) = unbounded();
+        let shared = Shared {
+            env,
+            config,
+            uid,
+            going_back,
+            given_up: AtomicBool::new(false),
+            queue: Mutex::default(),
+            done,
+        };
+        Self { shared: Arc::new(shared), results }
+    }
+
+    /// Begins a merge, or lets it wait for the ones before. Its result comes with this number.
+    pub(super) fn begin(&self, number: u64, inputs: Vec<FileCommittable>) {
+        let mut queue = self.shared.queue();
+        queue.waiting.push_back((number, inputs));
+        if !std::mem::replace(&mut queue.works, true) {
+            drop(queue);
+            let worker = Worker { shared: self.shared.clone(), current: None, ended: false };
+            self.shared.env.spawner.spawn_blocking(Box::new(move || worker.run()));
+        }
+    }
+
+    /// The results as they come.
+    pub(super) fn results(&mut self) -> &mut UnboundedReceiver<Merged> {
+        &mut self.results
+    }
+
+    /// Lets the work end soon: merges not begun are dropped, the one under way stops within 8 MiB.
+    pub(super) fn give_up(&self) {
+        self.shared.given_up.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Merger {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
+/// The one that works. However it ends, also by never being run or by a panic, every merge gets its result.
+struct Worker {
+    shared: Arc<Shared>,
+    current: Option<u64>,
+    ended: bool,
+}
+
+impl Worker {
+    fn run(mut self) {
+        while let Some((number, inputs)) = self.next() {
+            self.current = Some(number);
+            let merged = self.shared.check().and_then(|()| self.shared.merge(inputs));
+            self.current = None;
+            self.shared.report(number, merged);
+        }
+    }
+
+    fn next(&mut self) -> Option<(u64, Vec<FileCommittable>)> {
+        let mut queue = self.shared.queue();
+        let next = queue.waiting.pop_front();
+        queue.works = next.is_some();
+        self.ended = next.is_none();
+        next
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let mut queue = self.shared.queue();
+        queue.works = false;
+        let left: Vec<u64> =
+            self.current.into_iter().chain(queue.waiting.drain(..).map(|(number, _)| number)).collect();
+        drop(queue);
+        for number in left {
+            self.shared.report(number, Err(Error::Cancelled("merge".into())));
+        }
+    }
+}
+
+impl Shared {
+    fn report(&self, number: u64, merged: Result<Option<FileCommittable>>) {
+        // The receiver is gone when the compactor was dropped: then nobody wants the result.
+        let _ = self.done.unbounded_send((number, merged));
+    }
+
+    fn queue(&self) -> std::sync::MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.given_up.load(Ordering::Relaxed) { Err(Error::Cancelled("merge".into())) } else { Ok(()) }
+    }
+
+    fn merge(&self, inputs: Vec<FileCommittable>) -> Result<Option<FileCommittable>> {
+        let dir = &self.config.dir;
+        let mut inputs = self.present(inputs)?;
+        if inputs.len() < 2 {
+            return Ok(inputs.pop());
+        }
+        self.env.crash.hit("file-compactor/before-merge");
+        let name = inputs[0].name.clone();
+        let staged = naming::compacting(&name, self.uid);
+        let path = naming::path_in(dir, &staged)?;
+        let file =
+            self.env.fs.open(&path, Access::CreateNew).map_err(Error::io("create", &path))?;
+        let into = PartFile { file, path, _lock: None };
+        let pieces: Vec<_> =
+            inputs.iter().map(|input| Piece { name: input.staged.clone(), length: input.length }).collect();
+        let length = concatenate(&self.env, dir, &pieces, &into, || {
+            self.env.crash.hit("file-compactor/mid-merge");
+            self.check()
+        })?;
+        self.env.crash.hit("file-compactor/after-merge");
+        self.env.fs.sync_dir(dir).map_err(Error::io("sync", dir))?;
+        self.env.crash.hit("file-compactor/after-sync");
+        let inputs = inputs.into_iter().flat_map(|input| {
+            std::iter::once(input.staged).chain(input.inputs)
+        });
+        Ok(Some(FileCommittable { staged, name, length, inputs: inputs.collect() }))
+    }
+
+    /// The inputs that are still hidden. All of them must be, unless the job went back to a checkpoint from before their
+    /// commit: then those that became visible are left out.
+    fn present(&self, inputs: Vec<FileCommittable>) -> Result<Vec<FileCommittable>> {
+        let dir = &self.config.dir;
+        let mut present = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let path = naming::path_in(dir, &input.staged)?;
+            let name = naming::path_in(dir, &input.name)?;
+            let found = look(&self.env, &path)?;
+            let visible = self.going_back && look(&self.env, &name)?.is_some();
+            match found {
+                Some(_) if visible => {}
+                Some(at) if at.len == input.length => {
+                    present.push(input);
+                    continue;
+                }
+                Some(at) => {
+                    let reason = format!(
+                        "has {} bytes, its committable says {}: it was changed after it was closed",
+                        at.len, input.length
+                    );
+                    return Err(Error::data(path.display().to_string(), None, reason));
+                }
+                None if self.going_back => {}
+                None => {
+                    let gone = std::io::Error::from(ErrorKind::NotFound);
+                    return Err(Error::Lost(format!(
+                        "the part {} that was to be merged is gone, with {} bytes: {gone}",
+                        path.display(),
+                        input.length
+                    )));
+                }
+            }
+            tracing::warn!(
+                part = %path.display(),
+                "is not merged: it became visible after the checkpoint that the job went back to"
+            );
+        }
+        Ok(present)
+    }
+}

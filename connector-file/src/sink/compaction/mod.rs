@@ -1,0 +1,53 @@
+//! Compaction of small parts, as stages between writers and committer.
+//!
+//! # The life of a merge
+//!
+//! The coordinator (one) takes what all writers staged. Parts near the wanted size pass at once; the others are held until
+//! enough checkpoints went by, then packed into requests, in the order of their names. A compactor (as many as there are
+//! committers) holds a request until its checkpoint is complete, copies the parts into one hidden file in the background, and at
+//! the next barrier hands over *one* committable: publish the result, then remove the inputs. Until its commit, every file
+//! involved bears a hidden name; nothing is visible twice, and nothing visible goes away.
+
+mod compactor;
+mod coordinator;
+mod merge;
+mod pack;
+mod state;
+
+use std::sync::Arc;
+
+use connector_api::sink::{Parallelism, Partition, Topology};
+
+use super::committable::FileCommittable;
+use super::config::{Compaction, SinkConfig};
+use compactor::Compactor;
+use coordinator::Coordinator;
+
+pub(crate) use state::{CompactorState, CoordinatorState, Request};
+
+/// The uid of the coordinator's stage.
+pub const COORDINATOR_UID: &str = "file-compaction-coordinator";
+/// The uid of the compactors' stage.
+pub const COMPACTOR_UID: &str = "file-compactor";
+/// What the user is told who leaves compaction out while state of it exists.
+pub const ABSENT_HINT: &str = "the checkpoint holds parts that wait to be merged: set sink.compaction = \"drain\" to publish \
+     them as they are, and leave it out once that run has ended";
+
+/// Both stages.
+pub(crate) fn topology(
+    config: &Arc<SinkConfig>,
+    compaction: &Compaction,
+) -> Topology<FileCommittable, FileCommittable> {
+    let (names, merge) = (config.names.clone(), compaction.clone());
+    let config = config.clone();
+    let drains = *compaction == Compaction::Drain;
+    Topology::new()
+        .stage(COORDINATOR_UID, Parallelism::One, Partition::Rebalance, move |context, states| {
+            let coordinator = Coordinator::new(&context, names.clone(), &merge, states);
+            async move { Ok(coordinator) }
+        })
+        .stage(COMPACTOR_UID, Parallelism::Same, Partition::Rebalance, move |context, states| {
+            let compactor = Compactor::new(&context, config.clone(), drains, states);
+            async move { Ok(compactor) }
+        })
+}

@@ -1,0 +1,75 @@
+//! What the stages keep and what passes between them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::sink::committable::FileCommittable;
+
+/// What the coordinator holds back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CoordinatorState {
+    /// Checkpoints since the first of the held parts came.
+    pub(crate) checkpoints: u32,
+    /// The parts.
+    pub(crate) held: Vec<FileCommittable>,
+}
+
+connector_api::stored!(CoordinatorState, "file-compaction-coordinator");
+
+/// From the coordinator to a compactor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// Commit it as it is.
+    Pass(FileCommittable),
+    /// Merge these, in this order; two or more.
+    Merge(Vec<FileCommittable>),
+}
+
+connector_api::stored!(Request, "file-compaction-request");
+
+impl Request {
+    pub(crate) fn into_files(self) -> Vec<FileCommittable> {
+        match self {
+            Self::Pass(file) => vec![file],
+            Self::Merge(files) => files,
+        }
+    }
+}
+
+/// One merge that a compactor has not handed over: held, under way or finished, which a restore does not tell apart. The
+/// inputs stay until the result is committed, so it can be done again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CompactorState {
+    /// The checkpoint that must be complete before it begins.
+    pub(crate) checkpoint: u64,
+    /// What to merge.
+    pub(crate) inputs: Vec<FileCommittable>,
+}
+
+connector_api::stored!(CompactorState, "file-compactor");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use connector_api::Stored;
+
+    fn file() -> FileCommittable {
+        FileCommittable { staged: ".a".into(), name: "a".into(), length: 5, inputs: Vec::new() }
+    }
+
+    /// The bytes that version 1 wrote. If this fails, checkpoints of users can't be read any more.
+    #[test]
+    fn version_1_reads_its_frozen_bytes() {
+        let coordinator = CoordinatorState { checkpoints: 2, held: vec![file()] };
+        let bytes = b"\x02\x01\x02.a\x01a\x05\x00";
+        assert_eq!(coordinator.encode().unwrap(), bytes);
+        assert_eq!(CoordinatorState::decode(1, bytes).unwrap(), coordinator);
+        let compactor = CompactorState { checkpoint: 7, inputs: vec![file()] };
+        let bytes = b"\x07\x01\x02.a\x01a\x05\x00";
+        assert_eq!(compactor.encode().unwrap(), bytes);
+        assert_eq!(CompactorState::decode(1, bytes).unwrap(), compactor);
+        let request = Request::Merge(vec![file()]);
+        let bytes = b"\x01\x01\x02.a\x01a\x05\x00";
+        assert_eq!(request.encode().unwrap(), bytes);
+        assert_eq!(Request::decode(1, bytes).unwrap(), request);
+    }
+}

@@ -1,0 +1,267 @@
+//! The options of the sink: one struct for files, builders and other front ends alike.
+
+use std::path::{Path, PathBuf};
+
+use connector_api::factory::{ByteSize, Span};
+use connector_api::{Error, Result};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
+use serde::{Deserialize, Deserializer, de};
+
+use super::naming::PartNames;
+
+/// The options of the file sink.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SinkOptions {
+    /// The directory that the files appear in; made when missing. Relative paths are relative to the pipeline's file.
+    #[schemars(extend("x-identity" = true))]
+    pub path: PathBuf,
+    /// How records are written.
+    #[schemars(extend("x-identity" = true))]
+    pub format: Format,
+    /// What file names begin with. No path separators, no leading `.` or `_`.
+    #[serde(default = "default_prefix")]
+    #[schemars(extend("x-identity" = true))]
+    pub prefix: String,
+    /// What file names end with, such as `.txt`. No path separators.
+    #[serde(default)]
+    #[schemars(extend("x-identity" = true))]
+    pub suffix: String,
+    /// When a part is closed and the next one begins.
+    #[serde(default)]
+    pub rolling: Rolling,
+    /// Merges small parts before they appear: a table, or "drain" to switch it off and empty its state.
+    #[serde(default)]
+    pub compaction: Option<Compaction>,
+}
+
+/// How records become bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Each record is a line: its bytes and `\n`. A record that contains `\n` and a tombstone are refused.
+    Lines,
+}
+
+/// When a part is closed.
+#[derive(Clone, Debug, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rolling {
+    /// A part that has reached this size is closed; it exceeds it by less than one record.
+    pub size: ByteSize,
+    /// A part is closed this long after its first record, also when no more records come.
+    pub age: Option<Span>,
+    /// Close every part at every checkpoint. Otherwise a part goes on over checkpoints, and its records appear when it is closed.
+    pub on_checkpoint: bool,
+}
+
+impl Default for Rolling {
+    fn default() -> Self {
+        Self { size: ByteSize(128 << 20), age: None, on_checkpoint: true }
+    }
+}
+
+/// What becomes of small parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Compaction {
+    /// They are merged.
+    Merge(Merge),
+    /// They are published as they are, and so is what an earlier run held back to merge it.
+    Drain,
+}
+
+/// How small parts are merged.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Merge {
+    /// Parts of this many checkpoints are merged together; at least 1.
+    pub checkpoints: u32,
+    /// The size that merged files aim at. Parts of 80 % of it or more are left alone. Without it, one file per merge.
+    #[serde(default)]
+    pub size: Option<ByteSize>,
+}
+
+fn default_prefix() -> String {
+    "part".to_owned()
+}
+
+struct CompactionVisitor;
+
+impl<'de> de::Visitor<'de> for CompactionVisitor {
+    type Value = Compaction;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a table such as { checkpoints = 2, size = \"64 MiB\" }, or \"drain\"")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Compaction, E> {
+        if text == "drain" {
+            return Ok(Compaction::Drain);
+        }
+        let unexpected = de::Unexpected::Str(text);
+        Err(E::invalid_value(unexpected, &self))
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Compaction, A::Error> {
+        Merge::deserialize(MapAccessDeserializer::new(map)).map(Compaction::Merge)
+    }
+}
+
+impl<'de> Deserialize<'de> for Compaction {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CompactionVisitor)
+    }
+}
+
+impl JsonSchema for Compaction {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Compaction".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let merge = generator.subschema_for::<Merge>();
+        json_schema!({ "oneOf": [merge, { "const": "drain" }] })
+    }
+}
+
+impl std::str::FromStr for Format {
+    type Err = de::value::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::deserialize(StrDeserializer::new(text))
+    }
+}
+
+/// The options, checked: what the parts of the sink work with.
+#[derive(Clone, Debug)]
+pub(crate) struct SinkConfig {
+    pub(crate) dir: PathBuf,
+    pub(crate) names: PartNames,
+    pub(crate) rolling: Rolling,
+    pub(crate) compaction: Option<Compaction>,
+}
+
+impl SinkOptions {
+    /// Lines into a directory, everything else by default.
+    pub fn lines(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            format: Format::Lines,
+            prefix: default_prefix(),
+            suffix: String::new(),
+            rolling: Rolling::default(),
+            compaction: None,
+        }
+    }
+
+    /// Checks what can be told from the options alone. `error` makes the error of an option by its name.
+    pub(crate) fn checked(
+        &self,
+        base_dir: &Path,
+        error: &dyn Fn(&str, String) -> Error,
+    ) -> Result<SinkConfig> {
+        if self.path.as_os_str().is_empty() {
+            return Err(error("path", "is empty; give a directory".into()));
+        }
+        let names =
+            PartNames::new(&self.prefix, &self.suffix).map_err(|(option, reason)| error(option, reason))?;
+        if self.rolling.size.0 == 0 {
+            return Err(error("rolling.size", "must be at least 1 B".into()));
+        }
+        if self.rolling.age.is_some_and(|age| age.0.is_zero()) {
+            return Err(error("rolling.age", "must be above zero; leave it out for no limit".into()));
+        }
+        if let Some(Compaction::Merge(merge)) = &self.compaction {
+            if merge.checkpoints == 0 {
+                return Err(error("compaction.checkpoints", "must be at least 1".into()));
+            }
+            if merge.size.is_some_and(|size| size.0 == 0) {
+                return Err(error("compaction.size", "must be at least 1 B".into()));
+            }
+        }
+        Ok(SinkConfig {
+            dir: base_dir.join(&self.path),
+            names,
+            rolling: self.rolling.clone(),
+            compaction: self.compaction.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use connector_api::factory::{OptionSet, Options};
+
+    fn parse(text: &str) -> Result<SinkConfig> {
+        let options = Options::new("sink", serde_json::from_str(text).unwrap());
+        let parsed: SinkOptions = options.parse()?;
+        parsed.checked(Path::new("/base"), &|name, reason| options.error(name, reason))
+    }
+
+    #[test]
+    fn the_example_of_the_contract_reads() {
+        let config = parse(
+            r#"{"path": "out", "format": "lines", "rolling": {"size": "8 MiB", "on_checkpoint": true},
+                "compaction": {"checkpoints": 2, "size": "64 MiB"}}"#,
+        )
+        .unwrap();
+        assert_eq!(config.dir, Path::new("/base/out"));
+        assert_eq!(config.rolling.size, ByteSize(8 << 20));
+        let merge = Merge { checkpoints: 2, size: Some(ByteSize(64 << 20)) };
+        assert_eq!(config.compaction, Some(Compaction::Merge(merge)));
+        let drain = parse(r#"{"path": "out", "format": "lines", "compaction": "drain"}"#).unwrap();
+        assert_eq!(drain.compaction, Some(Compaction::Drain));
+        let plain = parse(r#"{"path": "out", "format": "lines"}"#).unwrap();
+        assert!(plain.compaction.is_none() && plain.rolling.on_checkpoint);
+        assert_eq!(plain.rolling.size, ByteSize(128 << 20));
+    }
+
+    #[test]
+    fn wrong_options_are_named() {
+        let cases = [
+            (r#"{"format": "lines"}"#, "sink.path"),
+            (r#"{"path": "", "format": "lines"}"#, "sink.path"),
+            (r#"{"path": "o", "format": "line"}"#, "sink.format"),
+            (r#"{"path": "o", "format": "lines", "prefix": "../x"}"#, "sink.prefix"),
+            (r#"{"path": "o", "format": "lines", "suffix": "/x"}"#, "sink.suffix"),
+            (r#"{"path": "o", "format": "lines", "rolling": {"size": 0}}"#, "sink.rolling.size"),
+            (r#"{"path": "o", "format": "lines", "rolling": {"age": "0s"}}"#, "sink.rolling.age"),
+            (r#"{"path": "o", "format": "lines", "rolling": {"agee": "1s"}}"#, "sink.rolling.agee"),
+            (r#"{"path": "o", "format": "lines", "compaction": {}}"#, "sink.compaction.checkpoints"),
+            (
+                r#"{"path": "o", "format": "lines", "compaction": {"checkpoints": 0}}"#,
+                "sink.compaction.checkpoints",
+            ),
+            (
+                r#"{"path": "o", "format": "lines", "compaction": {"checkpoints": 1, "size": "x"}}"#,
+                "sink.compaction.size",
+            ),
+            (r#"{"path": "o", "format": "lines", "compaction": "off"}"#, "sink.compaction"),
+            (r#"{"path": "o", "format": "lines", "compaction": 1}"#, "sink.compaction"),
+        ];
+        for (text, expected) in cases {
+            match parse(text) {
+                Err(Error::Config { option, .. }) => assert_eq!(option, expected, "{text}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_options_document_themselves() {
+        let set = OptionSet::of::<SinkOptions>();
+        let identity: Vec<_> = set.0.iter().filter(|o| o.identity).map(|o| o.name.as_str()).collect();
+        assert_eq!(identity, ["format", "path", "prefix", "suffix"]);
+        let names: Vec<_> = set.0.iter().map(|o| o.name.as_str()).collect();
+        for name in ["rolling.size", "rolling.age", "rolling.on_checkpoint", "compaction.checkpoints"] {
+            assert!(names.contains(&name), "{name} in {names:?}");
+        }
+        assert!(set.0.iter().all(|o| !o.doc.is_empty()), "{set:?}");
+    }
+}

@@ -1,0 +1,33 @@
+//! The places at which a test lets the process die.
+
+/// Every crash point of the sink, by name; the README says what recovery does after each.
+pub const CRASH_POINTS: &[&str] = &[
+    "file-writer/after-create",
+    "file-writer/before-write",
+    "file-writer/after-write",
+    "file-writer/before-sync",
+    "file-writer/after-sync",
+    "file-writer/before-sync-dir",
+    "file-writer/after-flush",
+    "file-writer/before-prepare",
+    "file-writer/snapshot",
+    "file-writer/after-cut",
+    "file-compaction-coordinator/after-fire",
+    "file-compaction-coordinator/snapshot",
+    "file-compactor/before-begin",
+    "file-compactor/after-begin",
+    "file-compactor/before-merge",
+    "file-compactor/mid-merge",
+    "file-compactor/after-merge",
+    "file-compactor/after-sync",
+    "file-compactor/after-prepare",
+    "file-compactor/snapshot",
+    "file-committer/before-rename",
+    "file-committer/mid-commit",
+    "file-committer/after-rename",
+    "file-committer/after-sync",
+    "file-committer/mid-delete",
+    "file-committer/after-delete",
+    "file-sweep/before-remove",
+    "file-sweep/before-sync",
+];

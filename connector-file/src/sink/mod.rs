@@ -1,0 +1,90 @@
+//! The sink: exactly-once files.
+//!
+//! # The life of a record
+//!
+//! A [writer](writer) puts it into a *part*: a file with a hidden name. At a checkpoint the part is made durable and, once
+//! closed, handed over as a [committable](FileCommittable). With [compaction] it waits, still hidden, to be merged with others.
+//! When the checkpoint is complete, the [committer](committer) renames the file: the record is visible, at once and for good.
+//! The [sweep](sweep) removes what attempts that died left hidden and no checkpoint refers to.
+
+mod committable;
+mod committer;
+mod compaction;
+mod config;
+mod crash_points;
+mod factory;
+mod job;
+mod lines;
+pub mod metrics;
+mod naming;
+mod part;
+mod restore;
+mod rolling;
+mod sweep;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use connector_api::sink::{Sink, SinkPlan};
+use connector_api::{Error, MessageBatch, Result};
+
+pub use committable::{FileCommittable, WriterState};
+pub use compaction::{ABSENT_HINT, COMPACTOR_UID, COORDINATOR_UID};
+pub use config::{Compaction, Format, Merge, Rolling, SinkOptions};
+pub use crash_points::CRASH_POINTS;
+pub use factory::FileSinkFactory;
+
+use committer::FileCommitter;
+use config::SinkConfig;
+use sweep::FileSweep;
+use writer::FileWriter;
+
+/// A sink into a directory of files.
+#[derive(Clone, Debug)]
+pub struct FileSink {
+    config: Arc<SinkConfig>,
+}
+
+impl FileSink {
+    /// A sink of these options. A relative `path` is relative to `base_dir`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] naming the option.
+    pub fn new(options: &SinkOptions, base_dir: &Path) -> Result<Self> {
+        let config = options.checked(base_dir, &|name, reason| Error::config(name, reason))?;
+        Ok(Self::of(config))
+    }
+
+    fn of(config: SinkConfig) -> Self {
+        Self { config: Arc::new(config) }
+    }
+}
+
+impl Sink<MessageBatch> for FileSink {
+    fn plan(&self) -> Result<SinkPlan<MessageBatch>> {
+        let for_writer = self.config.clone();
+        let writer = SinkPlan::stateful(move |context, states| {
+            FileWriter::open(context, for_writer.clone(), states)
+        });
+        let for_committer = self.config.clone();
+        let commit = move |context| {
+            let committer = FileCommitter::new(&context, for_committer.clone());
+            async move { Ok(committer) }
+        };
+        let plan = match &self.config.compaction {
+            Some(compaction) => {
+                writer.pre_commit(compaction::topology(&self.config, compaction)).committer(commit)
+            }
+            None => writer
+                .committer(commit)
+                .absent(COORDINATOR_UID, ABSENT_HINT)
+                .absent(COMPACTOR_UID, ABSENT_HINT),
+        };
+        Ok(plan.sweep(FileSweep { config: self.config.clone() }))
+    }
+}

@@ -1,0 +1,218 @@
+//! Names of parts: unique per attempt, hidden until the commit, never outside the base directory.
+//!
+//! ```text
+//! part     <prefix>-<run>_<attempt>_<subtask>-<counter><suffix>
+//! hidden   .<part>.inprogress                                     while it is written, and until it is committed
+//! merged   .<part>.<run>_<attempt>_<subtask>.compacting           named after its first input, and the merging compactor
+//! ```
+//!
+//! State and committables hold names, not paths: they stay valid when the base directory moves.
+
+use std::path::{Path, PathBuf};
+
+use connector_api::id::{AttemptId, RunId};
+use connector_api::{Error, Result};
+
+const IN_PROGRESS: &str = ".inprogress";
+const COMPACTING: &str = ".compacting";
+/// With run, attempt, subtask and counter at their longest, the longest name stays below 255 bytes.
+const MAX_AFFIXES: usize = 80;
+
+/// Makes and recognises the names of one sink's parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PartNames {
+    prefix: String,
+    suffix: String,
+}
+
+/// The names that one writer or compactor gives: unique as long as an attempt's number is never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Uid {
+    pub(crate) attempt: AttemptId,
+    pub(crate) subtask: u32,
+}
+
+/// Which part a name stands for. The order is that of making: by attempt, writer, counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PartId {
+    pub(crate) uid: Uid,
+    pub(crate) counter: u64,
+}
+
+/// Whom a hidden file belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner(pub(crate) AttemptId);
+
+impl std::fmt::Display for Uid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}_{}", self.attempt, self.subtask)
+    }
+}
+
+impl PartNames {
+    /// Refuses affixes that could leave the directory, hide a finished part or make its name unreadable: gives the option's
+    /// name and the reason.
+    pub(crate) fn new(prefix: &str, suffix: &str) -> Result<Self, (&'static str, String)> {
+        let allowed = "; allowed are letters, digits and other printable characters but `/`, `\\` and `..`";
+        for (option, text) in [("prefix", prefix), ("suffix", suffix)] {
+            if text.contains(['/', '\\']) || text.contains("..") || text.chars().any(char::is_control) {
+                return Err((option, format!("{text:?} could leave the directory{allowed}")));
+            }
+        }
+        if prefix.is_empty() {
+            return Err(("prefix", "is empty; give at least one character".into()));
+        }
+        if prefix.starts_with(['.', '_']) {
+            return Err((
+                "prefix",
+                format!("{prefix:?} begins with `.` or `_`, which would hide finished parts"),
+            ));
+        }
+        if [IN_PROGRESS, COMPACTING].iter().any(|mark| suffix.ends_with(mark)) {
+            return Err(("suffix", format!("{suffix:?} is how parts that are not finished end")));
+        }
+        if prefix.len() + suffix.len() > MAX_AFFIXES {
+            let option = if prefix.len() >= suffix.len() { "prefix" } else { "suffix" };
+            return Err((option, format!("prefix and suffix are longer than {MAX_AFFIXES} bytes together")));
+        }
+        Ok(Self { prefix: prefix.to_owned(), suffix: suffix.to_owned() })
+    }
+
+    /// The name under which a part appears.
+    pub(crate) fn part(&self, uid: Uid, counter: u64) -> String {
+        format!("{}-{uid}-{counter}{}", self.prefix, self.suffix)
+    }
+
+    /// The part that a visible name stands for.
+    pub(crate) fn parse(&self, name: &str) -> Option<PartId> {
+        let middle = name.strip_prefix(&self.prefix)?.strip_prefix('-')?.strip_suffix(self.suffix.as_str())?;
+        let (uid, counter) = middle.rsplit_once('-')?;
+        Some(PartId { uid: parse_uid(uid)?, counter: decimal(counter)? })
+    }
+
+    /// Whom a file of this name belongs to, if it is one of this sink's hidden files.
+    pub(crate) fn owner(&self, name: &str) -> Option<Owner> {
+        let inner = name.strip_prefix('.')?;
+        if let Some(part) = inner.strip_suffix(IN_PROGRESS) {
+            return self.parse(part).map(|part| Owner(part.uid.attempt));
+        }
+        let (part, uid) = inner.strip_suffix(COMPACTING)?.rsplit_once('.')?;
+        let (part, uid) = (self.parse(part)?, parse_uid(uid)?);
+        // A merge stays within its run; anything else is not ours.
+        (part.uid.attempt.run == uid.attempt.run).then_some(Owner(uid.attempt))
+    }
+}
+
+/// The name that a part bears until its commit.
+pub(crate) fn hidden(part: &str) -> String {
+    format!(".{part}{IN_PROGRESS}")
+}
+
+/// The name that the result of a merge bears until its commit: that of the part it will appear as, and of who merges.
+pub(crate) fn compacting(part: &str, uid: Uid) -> String {
+    format!(".{part}.{uid}{COMPACTING}")
+}
+
+/// The path of a name that came out of stored state. A name that would lead elsewhere is refused.
+///
+/// # Errors
+///
+/// [`Error::State`].
+pub(crate) fn path_in(dir: &Path, name: &str) -> Result<PathBuf> {
+    if name.is_empty() || name == "." || name.contains(['/', '\\', '\0']) || name.contains("..") {
+        return Err(Error::state("file name", format!("{name:?} is not a name within {}", dir.display())));
+    }
+    Ok(dir.join(name))
+}
+
+fn parse_uid(text: &str) -> Option<Uid> {
+    let mut parts = text.split('_');
+    let (run, number, subtask) = (parts.next()?, parts.next()?, parts.next()?);
+    let lower_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    if parts.next().is_some() || run.len() != 16 || !run.chars().all(lower_hex) {
+        return None;
+    }
+    let run = RunId(u64::from_str_radix(run, 16).ok()?);
+    let attempt = AttemptId { run, number: decimal(number)? };
+    Some(Uid { attempt, subtask: u32::try_from(decimal(subtask)?).ok()? })
+}
+
+/// A number exactly as it is written by `Display`: no sign, no leading zeros.
+fn decimal(text: &str) -> Option<u64> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    if plain { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uid(number: u64, subtask: u32) -> Uid {
+        Uid { attempt: AttemptId { run: RunId(0xabc), number }, subtask }
+    }
+
+    #[test]
+    fn names_are_read_back_and_sort_as_they_were_made() {
+        let names = PartNames::new("part", ".txt").unwrap();
+        let name = names.part(uid(2, 1), 10);
+        assert_eq!(name, "part-0000000000000abc_2_1-10.txt");
+        assert_eq!(names.parse(&name), Some(PartId { uid: uid(2, 1), counter: 10 }));
+        assert!(names.parse(&names.part(uid(2, 1), 9)) < names.parse(&name));
+        assert!(names.parse(&names.part(uid(10, 0), 0)) > names.parse(&name));
+    }
+
+    #[test]
+    fn hidden_files_tell_their_owner_and_nothing_else_is_ours() {
+        let names = PartNames::new("part", "").unwrap();
+        let part = names.part(uid(2, 1), 0);
+        assert_eq!(names.owner(&hidden(&part)), Some(Owner(uid(2, 1).attempt)));
+        assert_eq!(names.owner(&compacting(&part, uid(7, 0))), Some(Owner(uid(7, 0).attempt)));
+        let foreign = [
+            part.clone(),
+            format!(".{part}"),
+            format!(".{part}.inprogress.bak"),
+            format!(".{part}.compacting"),
+            format!(".x{part}.inprogress"),
+            ".part-0000000000000ABC_2_1-0.inprogress".into(),
+            ".part-0000000000000abc_02_1-0.inprogress".into(),
+            ".part-0000000000000abc_2_1-.inprogress".into(),
+            ".part-0000000000000abc_2_1_3-0.inprogress".into(),
+            ".part-abc_2_1-0.inprogress".into(),
+            ".inprogress".into(),
+        ];
+        for name in foreign {
+            assert_eq!(names.owner(&name), None, "{name}");
+        }
+        let other_run = compacting(&part, Uid { attempt: AttemptId { run: RunId(1), number: 1 }, subtask: 0 });
+        assert_eq!(names.owner(&other_run), None);
+    }
+
+    #[test]
+    fn affixes_that_could_escape_or_hide_are_refused() {
+        for prefix in ["", "a/b", "..", "a..b", ".x", "_x", "a\0", "a\nb", "a\\b", &"x".repeat(81)] {
+            assert_eq!(PartNames::new(prefix, "").map_err(|e| e.0), Err("prefix"), "{prefix:?}");
+        }
+        for suffix in ["/x", "..", "\0", "\u{7f}", ".inprogress", ".compacting"] {
+            assert_eq!(PartNames::new("part", suffix).map_err(|e| e.0), Err("suffix"), "{suffix:?}");
+        }
+        assert!(PartNames::new("data-2026", ".csv").is_ok());
+    }
+
+    #[test]
+    fn the_longest_name_fits_a_file_system() {
+        let names = PartNames::new(&"p".repeat(MAX_AFFIXES), "").unwrap();
+        let uid = Uid {
+            attempt: AttemptId { run: RunId(u64::MAX), number: u64::MAX },
+            subtask: u32::MAX,
+        };
+        assert!(compacting(&names.part(uid, u64::MAX), uid).len() <= 255);
+    }
+
+    #[test]
+    fn names_out_of_stored_state_cannot_leave_the_directory() {
+        for name in ["", ".", "..", "../x", "a/b", "/etc/passwd", "a\0"] {
+            assert!(path_in(Path::new("/out"), name).is_err(), "{name:?}");
+        }
+        assert_eq!(path_in(Path::new("/out"), ".part").unwrap(), Path::new("/out/.part"));
+    }
+}
