@@ -6,7 +6,7 @@ use std::time::Duration;
 use connector_api::env::Environment;
 use connector_runtime::{JobReport, Progress, StartFrom, StartOptions};
 
-use crate::args::RunArgs;
+use crate::args::{LogFormat, RunArgs};
 use crate::check::reach;
 use crate::failure::{DONE, Failure};
 use crate::host::Running;
@@ -38,7 +38,7 @@ pub(crate) async fn run(args: &RunArgs) -> u8 {
         Err(failure) => {
             let elapsed = run.env.clock.monotonic().saturating_sub(start);
             Report::failed(&run.last, &run.totals, elapsed, &failure).print_failure(&run.job, args.report);
-            eprintln!("error: {failure}");
+            complain(args, &failure);
             failure.exit_code()
         }
     }
@@ -137,6 +137,16 @@ impl Run {
         self.last = running.progress();
         display.finish();
         ended
+    }
+}
+
+/// Says why on standard error: once, and as a log line where those are JSON.
+fn complain(args: &RunArgs, failure: &Failure) {
+    let logged = args.log_format == LogFormat::Json && tracing::enabled!(tracing::Level::ERROR);
+    if logged {
+        tracing::error!(exit_code = failure.exit_code(), "{failure}");
+    } else {
+        eprintln!("error: {failure}");
     }
 }
 
