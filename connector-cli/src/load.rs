@@ -133,3 +133,150 @@ fn endpoint(
 fn is_uid(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_trait::async_trait;
+    use connector_api::factory::{ConnectorFactory, FactoryContext, SinkFactory, SourceFactory};
+    use connector_api::secret::Secret;
+    use connector_api::sink::Sink;
+    use connector_api::source::BoxSource;
+
+    /// A connector that is never made: only its options are looked at.
+    struct Sample;
+
+    /// Its options.
+    #[derive(serde::Deserialize, schemars::JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct SampleOptions {
+        /// Which one.
+        #[schemars(extend("x-identity" = true))]
+        topic: String,
+        /// What opens it.
+        #[serde(default)]
+        password: Option<Secret>,
+    }
+
+    impl ConnectorFactory<MessageBatch> for Sample {
+        fn identifier(&self) -> &'static str {
+            "sample"
+        }
+
+        fn about(&self) -> &'static str {
+            "a sample"
+        }
+
+        fn source(&self) -> Option<&dyn SourceFactory<MessageBatch>> {
+            Some(self)
+        }
+
+        fn sink(&self) -> Option<&dyn SinkFactory<MessageBatch>> {
+            Some(self)
+        }
+    }
+
+    #[async_trait]
+    impl SourceFactory<MessageBatch> for Sample {
+        fn options(&self) -> OptionSet {
+            OptionSet::of::<SampleOptions>()
+        }
+
+        fn create(&self, options: &Options, _: &FactoryContext) -> Result<BoxSource<MessageBatch>> {
+            options.parse::<SampleOptions>()?;
+            Err(options.error("topic", "is only a sample"))
+        }
+
+        async fn check(&self, _: &Options, _: &FactoryContext) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[async_trait]
+    impl SinkFactory<MessageBatch> for Sample {
+        fn options(&self) -> OptionSet {
+            OptionSet::of::<SampleOptions>()
+        }
+
+        fn create(&self, options: &Options, _: &FactoryContext) -> Result<Box<dyn Sink<MessageBatch>>> {
+            options.parse::<SampleOptions>()?;
+            Err(options.error("topic", "is only a sample"))
+        }
+
+        async fn check(&self, _: &Options, _: &FactoryContext) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    const TEXT: &str = "name = 'x'\ncheckpoint = { dir = 'c' }\n[source]\nconnector = 'sample'\ntopic = 'a'\n\
+                        password = { file = 'pw' }\n[sink]\nconnector = 'sample'\nuid = 'last'\ntopic = 'b'\n";
+
+    fn loaded(text: &str) -> Result<Loaded, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = std::fs::File::create(dir.path().join("pw")).unwrap();
+        std::io::Write::write_all(&mut file, b"hunter2").unwrap();
+        let document = Document::parse(Path::new("p.toml"), dir.path().into(), text.to_owned(), &[]);
+        let registry = Registry::new().with(Sample);
+        Loaded::from_document(document.map_err(|e| e.to_string())?, &registry).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn secrets_reach_the_connector_and_nothing_else() {
+        let loaded = loaded(TEXT).unwrap();
+        let options: SampleOptions = loaded.source.options.parse().unwrap();
+        assert_eq!(options.password, Some(Secret::new("hunter2")));
+        assert!(!format!("{:?}", loaded.source).contains("hunter2"));
+        assert!(!format!("{:?}", loaded.identity()).contains("hunter2"));
+    }
+
+    #[test]
+    fn the_identity_is_connectors_uids_and_identity_options() {
+        let identity = loaded(TEXT).unwrap().identity();
+        let pairs: Vec<_> = identity.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let expected = [
+            ("sink.connector", "sample"),
+            ("sink.topic", "b"),
+            ("sink.uid", "last"),
+            ("source.connector", "sample"),
+            ("source.topic", "a"),
+            ("source.uid", "source"),
+        ];
+        assert_eq!(pairs, expected);
+    }
+
+    #[test]
+    fn a_connectors_refusal_is_put_to_its_line_with_what_is_allowed() {
+        let loaded = loaded(&TEXT.replace("topic = 'b'", "topic = 7")).unwrap();
+        let refused = loaded.sink.options.parse::<SampleOptions>().map(|_| ()).unwrap_err();
+        let message = loaded.explain(refused).to_string();
+        assert!(message.starts_with("p.toml:10: option `sink.topic`: invalid type"), "{message}");
+        assert!(message.ends_with("allowed: string (Which one)"), "{message}");
+    }
+
+    #[test]
+    fn a_connector_and_a_uid_must_be_what_they_can_be() {
+        let cases = [
+            (
+                "connector = 'sample'\ntopic = 'a'",
+                "topic = 'a'",
+                "p.toml:3: option `source.connector`: is missing",
+            ),
+            (
+                "connector = 'sample'\ntopic = 'a'",
+                "connector = 1\ntopic = 'a'",
+                "p.toml:4: option `source.connector`",
+            ),
+            (
+                "'sample'\nuid",
+                "'simple'\nuid",
+                "p.toml:8: option `sink.connector`: there is no connector `simple`",
+            ),
+            ("uid = 'last'", "uid = '../x'", "p.toml:9: option `sink.uid`: allowed"),
+        ];
+        for (from, to, expected) in cases {
+            let message = loaded(&TEXT.replace(from, to)).map(|_| ()).unwrap_err();
+            assert!(message.starts_with(expected), "{message}");
+        }
+    }
+}
