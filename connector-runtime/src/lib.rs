@@ -2,8 +2,14 @@
 
 pub mod config;
 pub mod coordinate;
+mod job;
 pub mod local;
+pub mod pipeline;
 pub mod report;
+pub mod storage;
+mod task;
 
 pub use config::{CheckpointConfig, JobConfig, OnLost, RestartStrategy, StartFrom, StartOptions};
+pub use job::{Job, JobHandle};
+pub use pipeline::{Keyed, Pipeline, Stream, WatermarkStrategy};
 pub use report::{CompletedCheckpoint, JobEnd, JobReport, Progress};

@@ -78,6 +78,8 @@ pub struct Progress {
     pub last_checkpoint: Option<CompletedCheckpoint>,
     /// Restarts after failures.
     pub restarts: u64,
+    /// Committables committed, or found committed.
+    pub committed: u64,
     /// Committables lost and skipped.
     pub lost: u64,
     /// Committables that wait for their commit, and entries of stages that wait.

@@ -1,0 +1,79 @@
+//! Running a pipeline: opening the checkpoint directory, attempts, restarts, the end.
+
+mod attempt;
+mod checkpointing;
+mod handle;
+mod restore;
+mod supervisor;
+mod topology;
+
+use std::sync::Arc;
+
+use connector_api::env::Environment;
+use connector_api::{Error, Result};
+
+use crate::config::{JobConfig, StartOptions};
+use crate::local::Scope;
+use crate::pipeline::Pipeline;
+
+pub use handle::JobHandle;
+
+/// A pipeline with what it needs to run.
+#[derive(Debug)]
+pub struct Job {
+    pipeline: Pipeline,
+    config: JobConfig,
+    env: Environment,
+}
+
+impl Job {
+    /// Puts the parts together. Nothing happens yet.
+    pub fn new(pipeline: Pipeline, config: JobConfig, env: Environment) -> Self {
+        Self { pipeline, config, env }
+    }
+
+    /// Opens and locks the checkpoint directory, restores, and lets the job run. Whatever is refused is refused here,
+    /// before anything moves.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for a wrong configuration and for a stored identity that differs (naming the key);
+    /// [`Error::State`] for a damaged, foreign or older checkpoint, and for state that this pipeline leaves out;
+    /// an error naming the other process when the directory is in use.
+    pub async fn start(mut self, options: StartOptions) -> Result<JobHandle> {
+        self.validate()?;
+        self.config.identity.insert("source.uid".to_owned(), self.pipeline.0.source_uid().to_owned());
+        self.config.identity.insert("sink.uid".to_owned(), self.pipeline.0.sink_uid().to_owned());
+        let (env, scope) = Scope::new(&self.env);
+        let shared = Arc::new(Shared { graph: self.pipeline.0, config: self.config, env });
+        let started = restore::open(&shared, options).await?;
+        Ok(supervisor::run(shared, started, scope, &*self.env.spawner))
+    }
+
+    fn validate(&self) -> Result<()> {
+        let config = &self.config;
+        let at_least_one = [
+            ("parallelism of sources", config.source_parallelism as usize),
+            ("parallelism of the sink", config.sink_parallelism as usize),
+            ("parallelism of committers", config.committer_parallelism as usize),
+            ("checkpoint.retain", config.checkpoint.retain),
+        ];
+        for (option, value) in at_least_one {
+            if value == 0 {
+                return Err(Error::config(option, "must be at least 1"));
+            }
+        }
+        if config.checkpoint.interval.is_zero() {
+            return Err(Error::config("checkpoint.interval", "must be longer than nothing"));
+        }
+        Ok(())
+    }
+}
+
+/// What all attempts of a job share.
+pub(crate) struct Shared {
+    pub(crate) graph: Box<dyn crate::pipeline::Graph>,
+    pub(crate) config: JobConfig,
+    /// Lives as long as the job: what outlives an attempt (the enumerator) spawns here.
+    pub(crate) env: Environment,
+}

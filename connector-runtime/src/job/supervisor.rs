@@ -1,0 +1,188 @@
+//! Attempt after attempt, as the restart strategy says.
+
+use std::sync::{Arc, Mutex};
+
+use connector_api::env::Spawner;
+use connector_api::id::CheckpointId;
+use connector_api::source::{DynState, EnumeratorSetup};
+use connector_api::{Error, Result, metrics as names};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Shared;
+use super::attempt::{self, AttemptEnd, AttemptSetup, Lent};
+use super::handle::{Board, Control, JobHandle};
+use super::restore::{self, Started};
+use crate::coordinate::restart::Restarts;
+use crate::coordinate::source::SourceCoordinator;
+use crate::local::Scope;
+use crate::report::{JobEnd, JobReport};
+use crate::task::Counts;
+
+/// Lets the job run in a task of its own.
+pub(super) fn run(shared: Arc<Shared>, started: Started, scope: Scope, outer: &dyn Spawner) -> JobHandle {
+    let (control, control_in) = mpsc::unbounded_channel();
+    let (end, ended) = oneshot::channel();
+    let board = Arc::new(Board::default());
+    let supervisor = Supervisor { board: board.clone(), control: control_in, shared };
+    // Not in the job's own scope, which this task closes.
+    outer.spawn(
+        "job",
+        Box::pin(async move {
+            let result = supervisor.supervise(started).await;
+            scope.close().await;
+            // Nobody waits for the end when the handle was dropped.
+            let _ = end.send(result);
+        }),
+    );
+    JobHandle { control, board, end: ended }
+}
+
+struct Supervisor {
+    shared: Arc<Shared>,
+    board: Arc<Board>,
+    control: mpsc::UnboundedReceiver<Control>,
+}
+
+/// What the last completed checkpoint of this execution stands for.
+#[derive(Clone, Copy, Default)]
+struct Reached {
+    checkpoint: Option<CheckpointId>,
+    counts: Counts,
+}
+
+impl Supervisor {
+    async fn supervise(mut self, mut started: Started) -> Result<JobReport> {
+        let begun = self.shared.env.clock.monotonic();
+        if started.is_finished() {
+            return Ok(self.report(begun, JobEnd::AlreadyFinished));
+        }
+        let mut restarts = Restarts::new(self.shared.config.restart);
+        let mut source: Option<SourceCoordinator> = None;
+        let reached = Arc::new(Mutex::new(Reached::default()));
+        let mut base = Counts::default();
+        let mut stop = false;
+        loop {
+            let (error, fatal) = match self.attempt(&mut started, &mut source, base, stop, &reached).await {
+                AttemptEnd::Finished => return Ok(self.report(begun, JobEnd::Finished)),
+                AttemptEnd::Stopped(savepoint) => return Ok(self.report(begun, JobEnd::Stopped { savepoint })),
+                AttemptEnd::Aborted => return Err(Error::Cancelled("the job".into())),
+                AttemptEnd::Failed { error, fatal, enumerator_failed } => {
+                    if enumerator_failed {
+                        source = None;
+                    }
+                    (error, fatal)
+                }
+            };
+            let progress = std::mem::take(&mut *reached.lock().map_err(|_| poisoned())?);
+            let has_completed = progress.checkpoint.is_some();
+            if has_completed {
+                base = progress.counts;
+                restarts.progressed();
+            }
+            let retryable = !fatal && error.is_retryable();
+            let Some(delay) = retryable.then(|| restarts.failed()).flatten() else { return Err(error) };
+            tracing::warn!(%error, ?delay, "restarting");
+            metrics::counter!(names::NUM_RESTARTS, "job" => self.shared.config.name.clone()).increment(1);
+            self.board.update(|progress| progress.restarts += 1);
+            tokio::select! {
+                () = self.shared.env.clock.sleep(delay) => {}
+                control = self.control.recv() => match control {
+                    // The savepoint needs a running attempt: begin it now.
+                    Some(Control::Stop) => stop = true,
+                    Some(Control::Abort) | None => return Err(Error::Cancelled("the job".into())),
+                },
+            }
+            if let Err(again) = restore::reopen(&self.shared, &mut started, has_completed).await {
+                tracing::error!(error = %again, "the last checkpoint can't be read");
+                return Err(again);
+            }
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        started: &mut Started,
+        source: &mut Option<SourceCoordinator>,
+        base: Counts,
+        stop: bool,
+        reached: &Arc<Mutex<Reached>>,
+    ) -> AttemptEnd {
+        let failed = |error| AttemptEnd::Failed { error, fatal: false, enumerator_failed: false };
+        let prepared = match restore::prepare(&self.shared, started).await {
+            Ok(prepared) => prepared,
+            Err(error) => return failed(error),
+        };
+        let coordinator = match self.source(source, &prepared) {
+            Ok(coordinator) => coordinator,
+            Err(error) => return AttemptEnd::Failed { error, fatal: false, enumerator_failed: true },
+        };
+        let setup = AttemptSetup {
+            attempt: prepared.attempt,
+            restored: prepared.record,
+            references: prepared.references,
+            next_checkpoint: prepared.next_checkpoint,
+            base,
+            stop,
+        };
+        let mut completed = |checkpoint, counts| {
+            if let Ok(mut reached) = reached.lock() {
+                *reached = Reached { checkpoint: Some(checkpoint), counts };
+            }
+        };
+        let lent = Lent {
+            shared: &self.shared,
+            board: &self.board,
+            control: &mut self.control,
+            source: coordinator,
+            store: started.store.clone(),
+            completed: &mut completed,
+        };
+        attempt::run(lent, setup).await
+    }
+
+    /// The enumerator outlives an attempt that it did not break; splits that the restored checkpoint does not hold are
+    /// given back to it.
+    fn source<'a>(
+        &self,
+        source: &'a mut Option<SourceCoordinator>,
+        prepared: &restore::Prepared,
+    ) -> Result<&'a mut SourceCoordinator> {
+        let record = prepared.record.as_ref().map(|(record, _)| record);
+        match source {
+            Some(coordinator) => {
+                coordinator.reset(record.map(|record| CheckpointId(record.checkpoint)))?;
+                Ok(coordinator)
+            }
+            None => {
+                let parallelism = self.shared.config.source_parallelism;
+                let setup =
+                    EnumeratorSetup { env: self.shared.env.clone(), parallelism, attempt: prepared.attempt };
+                let state = record.and_then(|record| record.enumerator.clone());
+                let state = state.map(DynState);
+                let enumerator = self.shared.graph.enumerator(setup, state)?;
+                Ok(source.insert(SourceCoordinator::start(enumerator, parallelism)?))
+            }
+        }
+    }
+
+    fn report(&self, begun: std::time::Duration, end: JobEnd) -> JobReport {
+        let progress = self.board.read();
+        JobReport {
+            records_in: progress.records_in,
+            bytes_in: progress.bytes_in,
+            records_out: progress.records_out,
+            bytes_out: progress.bytes_out,
+            checkpoints: progress.checkpoints,
+            restarts: progress.restarts,
+            committed: progress.committed,
+            pending: progress.pending,
+            lost: progress.lost,
+            elapsed: self.shared.env.clock.monotonic().saturating_sub(begun),
+            end,
+        }
+    }
+}
+
+fn poisoned() -> Error {
+    Error::contract("supervisor", "a thread panicked while it held the counts")
+}
