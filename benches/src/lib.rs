@@ -1,0 +1,29 @@
+//! What the measurements share: pairs, runs of other programs, a clock.
+//!
+//! How to read the tables stands in `docs/benchmarks.md`.
+
+pub mod alloc;
+pub mod child;
+pub mod pairs;
+
+use std::time::Instant;
+
+/// Every failure is told to a person; nobody matches on it.
+pub type Result<T = (), E = String> = std::result::Result<T, E>;
+
+/// The one place that reads the clock: these are programs that measure, no libraries that are simulated.
+#[allow(clippy::disallowed_methods)]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// The end of a measuring program.
+pub fn exit(done: Result) -> std::process::ExitCode {
+    match done {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

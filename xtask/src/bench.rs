@@ -1,0 +1,50 @@
+//! `cargo xtask bench`: builds in release form and runs the measuring programs of `benches/`.
+
+use std::process::Command;
+
+use clap::ValueEnum;
+
+use crate::{Result, shell};
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// 1 GB of lines through `connect run`, against a bare program.
+    Lines,
+    /// What the runtime costs per row, against a bounded channel.
+    Framework,
+    /// What a split costs in a snapshot and in a restore, few against many.
+    Splits,
+}
+
+/// What to measure.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// One of them; all without it.
+    name: Option<Name>,
+    /// What the measuring program is given; `-- --help` shows what it takes.
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+/// Builds and runs. All are run; a bound that does not hold fails at the end.
+pub(crate) fn run(arguments: &Arguments) -> Result {
+    let programs = shell::build_release(&["benches", "connector-cli"])?;
+    let dir = shell::target_dir()?.join("bench");
+    let names = arguments.name.map_or(Name::value_variants().to_vec(), |name| vec![name]);
+    let mut failed = Vec::new();
+    for name in names {
+        let program = match name {
+            Name::Lines => "lines",
+            Name::Framework => "framework",
+            Name::Splits => "splits",
+        };
+        println!("\n== {program}");
+        let mut command = Command::new(programs.join(program));
+        command.arg("--dir").arg(&dir).args(&arguments.rest);
+        if let Err(why) = shell::run(command) {
+            failed.push(why);
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
+}
