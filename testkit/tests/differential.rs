@@ -1,4 +1,5 @@
 //! The simulated file system and the real one answer alike.
+#![allow(clippy::unwrap_used)]
 
 use std::io;
 use std::path::{Path, PathBuf};
