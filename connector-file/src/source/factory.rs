@@ -1,0 +1,39 @@
+//! The source by name.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use connector_api::factory::{FactoryContext, OptionSet, Options, SourceFactory};
+use connector_api::source::{BoxSource, erase};
+use connector_api::{MessageBatch, Result};
+
+use super::FileSource;
+use super::config::{SourceConfig, SourceOptions};
+use super::listing::check;
+
+/// Makes file sources from options.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FileSourceFactory;
+
+fn read(options: &Options, context: &FactoryContext) -> Result<SourceConfig> {
+    let parsed: SourceOptions = options.parse()?;
+    parsed.checked(&context.base_dir, &|name| options.path(name))
+}
+
+#[async_trait]
+impl SourceFactory<MessageBatch> for FileSourceFactory {
+    fn options(&self) -> OptionSet {
+        OptionSet::of::<SourceOptions>()
+    }
+
+    fn create(&self, options: &Options, context: &FactoryContext) -> Result<BoxSource<MessageBatch>> {
+        Ok(erase(FileSource::of(read(options, context)?)))
+    }
+
+    /// The path exists, and can be opened (a file) or listed (a directory, or the part of a glob without wildcards).
+    async fn check(&self, options: &Options, context: &FactoryContext) -> Result<()> {
+        let config = read(options, context)?;
+        let fs = Arc::clone(&context.env.fs);
+        context.env.blocking("check the path", move || check(&config.selection, &*fs)).await
+    }
+}

@@ -1,0 +1,86 @@
+//! The source: bounded, over a file, a directory or a glob.
+//!
+//! # The life of a file
+//!
+//! 1. The [enumerator](FileEnumerator) lists the files once, in a task of its own, and notes size, modification time and
+//!    file id of each. Each becomes one split, or several byte ranges of `split_size`.
+//! 2. Readers ask for splits one by one. A reader reads the records that *start* in its range; the record that the range
+//!    begins inside belongs to the split before.
+//! 3. The [reader](FileReader) compares the file with what was noted when it opens it, after every read and at the end:
+//!    a file that shrank, vanished or changed is an error that names it.
+//!
+//! What is listed once is never listed again, also after a restore: files that appear later are not part of the input.
+
+mod config;
+mod enumerator;
+mod factory;
+mod listing;
+mod reader;
+mod select;
+mod split;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use connector_api::factory::SourceFactory;
+use connector_api::source::{Boundedness, EnumeratorSetup, ReaderContext, Source};
+use connector_api::{MessageBatch, Result};
+use connector_base::reader::{ReaderOptions, SplitFetchReader};
+
+pub use config::{Format, SourceOptions};
+pub use enumerator::{FileEnumerator, FileEnumeratorState};
+pub use factory::FileSourceFactory;
+pub use reader::{FileReader, FileSplits};
+pub use split::{FileSplit, FileState, RelativePath};
+
+use config::SourceConfig;
+
+/// The source by name.
+pub(crate) fn factory() -> &'static dyn SourceFactory<MessageBatch> {
+    &FileSourceFactory
+}
+
+/// A bounded source over files.
+#[derive(Clone, Debug)]
+pub struct FileSource {
+    config: Arc<SourceConfig>,
+}
+
+impl FileSource {
+    /// A source of these options. A relative `path` is relative to `base_dir`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`](connector_api::Error::Config) naming the option.
+    pub fn new(options: &SourceOptions, base_dir: &Path) -> Result<Self> {
+        Ok(Self::of(options.checked(base_dir, &str::to_owned)?))
+    }
+
+    fn of(config: SourceConfig) -> Self {
+        Self { config: Arc::new(config) }
+    }
+}
+
+impl Source for FileSource {
+    type Enumerator = FileEnumerator;
+    type Reader = SplitFetchReader<FileSplits>;
+
+    fn boundedness(&self) -> Boundedness {
+        Boundedness::Bounded
+    }
+
+    fn enumerator(
+        &self,
+        setup: EnumeratorSetup,
+        restored: Option<FileEnumeratorState>,
+    ) -> Result<FileEnumerator> {
+        Ok(FileEnumerator::new(Arc::clone(&self.config), setup.env, restored))
+    }
+
+    fn reader(&self, context: ReaderContext) -> Result<Self::Reader> {
+        let splits = FileSplits::new(Arc::clone(&self.config), context.env.clone());
+        Ok(SplitFetchReader::new(splits, context.env, ReaderOptions::default()))
+    }
+}

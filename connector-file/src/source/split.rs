@@ -1,0 +1,223 @@
+//! The split: a byte range of a file, and how far it was read.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use connector_api::env::Metadata;
+use connector_api::id::SplitId;
+use connector_api::source::Split;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A path below the path of the option, so that a checkpoint stays valid when the whole tree moves. Never empty, never
+/// leading out. Names need not be UTF-8.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RelativePath(PathBuf);
+
+impl RelativePath {
+    /// Takes a path of plain names; none for any other.
+    pub fn new(path: impl Into<PathBuf>) -> Option<Self> {
+        let path = path.into();
+        let mut parts = path.components();
+        let plain = parts.clone().next().is_some() && parts.all(|part| matches!(part, Component::Normal(_)));
+        plain.then_some(Self(path))
+    }
+
+    /// The path.
+    pub fn as_path(&self) -> &Path {
+        &self.0
+    }
+}
+
+/// Text that differs for paths that differ: `\`, control characters and bytes that are not UTF-8 are escaped.
+impl fmt::Display for RelativePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+        for chunk in self.0.as_os_str().as_bytes().utf8_chunks() {
+            for c in chunk.valid().chars() {
+                if c == '\\' || c.is_control() {
+                    write!(f, "{}", c.escape_default())?
+                } else {
+                    f.write_char(c)?
+                }
+            }
+            chunk.invalid().iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for RelativePath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0.as_os_str().as_bytes())
+    }
+}
+
+impl<'de> Deserialize<'de> for RelativePath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = RelativePath;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a relative path")
+            }
+
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<RelativePath, E> {
+                let path = OsString::from_vec(bytes.to_vec());
+                RelativePath::new(path).ok_or_else(|| E::custom("the path leads out of its directory"))
+            }
+        }
+        deserializer.deserialize_bytes(Visitor)
+    }
+}
+
+/// A file as it was when it was found. A file that differs from it has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileState {
+    /// Size in bytes.
+    pub len: u64,
+    /// Last modification, as time since the Unix epoch.
+    pub modified: Duration,
+    /// Tells files apart that bear one name after another.
+    pub file_id: u64,
+}
+
+impl From<Metadata> for FileState {
+    fn from(found: Metadata) -> Self {
+        Self { len: found.len, modified: found.modified, file_id: found.file_id }
+    }
+}
+
+impl FileState {
+    /// What differs; none when nothing does.
+    pub(crate) fn difference(&self, now: &Metadata) -> Option<String> {
+        if self.file_id != now.file_id {
+            return Some("another file bears its name now".into());
+        }
+        if self.len != now.len {
+            let how = if now.len < self.len { "shrank" } else { "grew" };
+            return Some(format!("it {how} from {} to {} bytes", self.len, now.len));
+        }
+        let times = (self.modified, now.modified);
+        (times.0 != times.1).then(|| format!("it was modified (at {:?}, before at {:?})", times.1, times.0))
+    }
+}
+
+/// A byte range of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSplit {
+    /// The file.
+    pub path: RelativePath,
+    /// Where the range begins.
+    pub offset: u64,
+    /// The length of the range. The records that *start* in it belong to the split.
+    pub length: u64,
+    /// The file when it was found.
+    pub file: FileState,
+    /// Where the first record starts that was not read yet; none before the first.
+    pub position: Option<u64>,
+}
+
+connector_api::stored!(FileSplit, "file-split");
+
+impl Split for FileSplit {
+    /// `<path>:<offset>`.
+    fn id(&self) -> SplitId {
+        SplitId::new(format!("{}:{}", self.path, self.offset))
+    }
+}
+
+impl FileSplit {
+    /// Where the range ends.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset.saturating_add(self.length)
+    }
+
+    /// Whether all its records were read.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.position.is_some_and(|position| position >= self.end())
+    }
+}
+
+/// Cuts a file into ranges of `size`; the last may be a tenth larger, so that no tiny one remains. None for an empty file.
+pub(crate) fn cut(path: &RelativePath, file: FileState, size: u64) -> Vec<FileSplit> {
+    let mut splits = Vec::new();
+    let mut offset = 0;
+    while offset < file.len {
+        let rest = file.len - offset;
+        let length = if rest <= size.saturating_add(size / 10) { rest } else { size };
+        splits.push(FileSplit { path: path.clone(), offset, length, file, position: None });
+        offset += length;
+    }
+    splits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use connector_api::Stored;
+
+    fn file(len: u64) -> FileState {
+        FileState { len, modified: Duration::new(7, 9), file_id: 3 }
+    }
+
+    fn path(bytes: &[u8]) -> RelativePath {
+        RelativePath::new(OsString::from_vec(bytes.to_vec())).unwrap()
+    }
+
+    #[test]
+    fn ranges_cover_the_file_without_overlap_and_without_a_tiny_last_one() {
+        let ranges = |len| {
+            let splits = cut(&path(b"a"), file(len), 100);
+            splits.iter().map(|s| (s.offset, s.length)).collect::<Vec<_>>()
+        };
+        assert_eq!(ranges(0), []);
+        assert_eq!(ranges(1), [(0, 1)]);
+        assert_eq!(ranges(110), [(0, 110)]);
+        assert_eq!(ranges(111), [(0, 100), (100, 11)]);
+        assert_eq!(ranges(300), [(0, 100), (100, 100), (200, 100)]);
+    }
+
+    #[test]
+    fn names_that_are_not_utf8_are_kept_and_told_apart() {
+        let splits: Vec<_> = [&b"d/a\xff"[..], b"d/a\xfe", b"d/a\\xff", b"d/a\n"]
+            .iter()
+            .map(|name| cut(&path(name), file(9), 100).remove(0))
+            .collect();
+        let ids: std::collections::BTreeSet<_> = splits.iter().map(|s| s.id()).collect();
+        assert_eq!(ids.len(), 4);
+        assert_eq!(splits[0].id().as_str(), "d/a\\xff:0");
+        for split in splits {
+            assert_eq!(FileSplit::from_bytes(&split.to_bytes().unwrap()).unwrap(), split);
+        }
+    }
+
+    #[test]
+    fn a_path_that_leads_out_is_refused() {
+        for bad in ["", "/etc/passwd", "../x", "a/../../x"] {
+            assert_eq!(RelativePath::new(bad), None, "{bad}");
+        }
+        let mut split = cut(&path(b"abcd"), file(9), 100).remove(0);
+        split.path = RelativePath("../x".into());
+        assert!(FileSplit::from_bytes(&split.to_bytes().unwrap()).is_err());
+    }
+
+    /// What version 1 wrote. If this fails, checkpoints of users can't be read any more.
+    #[test]
+    fn the_stored_form_is_frozen() {
+        let split = FileSplit { position: Some(300), ..cut(&path(b"a/b"), file(9), 100).remove(0) };
+        let bytes = split.to_bytes().unwrap();
+        let payload = &bytes[bytes.len() - 14..];
+        assert_eq!(
+            payload,
+            [3, b'a', b'/', b'b', 0, 9, 9, 7, 9, 3, 1, 0xac, 2]
+                .map(|b: u8| b)
+                .iter()
+                .copied()
+                .collect::<Vec<_>>()
+        );
+    }
+}
