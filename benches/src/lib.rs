@@ -1,9 +1,12 @@
-//! What the measurements share: pairs, runs of other programs, a clock.
+//! What the measurements share: pairs, runs of other programs, a source and a sink that cost nothing, a clock.
 //!
 //! How to read the tables stands in `docs/benchmarks.md`.
 
 pub mod alloc;
+pub mod blackhole;
 pub mod child;
+pub mod generator;
+pub mod job;
 pub mod pairs;
 
 use std::time::Instant;
