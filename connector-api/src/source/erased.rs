@@ -16,7 +16,7 @@ use crate::{Error, Result, RowBatch, Stored};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DynSplit {
     id: SplitId,
-    bytes: Vec<u8>,
+    bytes: Bytes,
 }
 
 impl DynSplit {
@@ -26,7 +26,7 @@ impl DynSplit {
     ///
     /// Those of its codec.
     pub fn of<S: Split>(split: &S) -> Result<Self> {
-        Ok(Self { id: split.id(), bytes: split.to_bytes()?.into() })
+        Ok(Self { id: split.id(), bytes: split.to_bytes()? })
     }
 
     /// Decodes the split.

@@ -68,7 +68,7 @@ pub(super) async fn open(shared: &Arc<Shared>, options: StartOptions) -> Result<
                     same_job(&record.identity, &job.config.identity)?;
                     fits(&record, &plan)?;
                     let going_back = store.check_going_back(&record, options.accept_duplicates)?;
-                    store.begin_run(RunStart::Restored(&record))?;
+                    store.begin_run(RunStart::Restored { record: &record, random })?;
                     Some((record, going_back))
                 }
             };
