@@ -26,6 +26,8 @@ struct Host {
     ended: BTreeSet<ReaderId>,
     told: Vec<ReaderId>,
     finished: Vec<String>,
+    /// What readers said and the enumerator was not told yet.
+    asked: Vec<EnumeratorCommand<FileSplit>>,
 }
 
 type Reader = SplitFetchReader<FileSplits>;
@@ -53,6 +55,7 @@ impl Host {
             ended: BTreeSet::new(),
             told: Vec::new(),
             finished: Vec::new(),
+            asked: Vec::new(),
         };
         host.tell(EnumeratorCommand::Start).unwrap();
         for reader in (0..parallelism).map(ReaderId) {
@@ -93,26 +96,25 @@ impl Host {
         loop {
             self.enumerator.poll(cx, &mut self.context)?;
             self.deliver()?;
-            let mut asked = Vec::new();
             for (id, reader) in &mut self.readers {
                 while let Poll::Ready(event) = reader.poll_next(cx)? {
                     match event {
                         ReaderEvent::Batch { batch, .. } => return Poll::Ready(Ok(Some((*id, batch.rows)))),
-                        ReaderEvent::SplitRequest => asked.push(EnumeratorCommand::SplitRequest(*id)),
+                        ReaderEvent::SplitRequest => self.asked.push(EnumeratorCommand::SplitRequest(*id)),
                         ReaderEvent::SplitFinished(split) => {
                             self.finished.push(split.to_string());
-                            asked.push(EnumeratorCommand::SplitFinished(*id, split));
+                            self.asked.push(EnumeratorCommand::SplitFinished(*id, split));
                         }
                         ReaderEvent::EndOfInput => assert!(self.ended.insert(*id), "the end came twice"),
                         other => panic!("{other:?}"),
                     }
                 }
             }
-            if asked.is_empty() {
+            if self.asked.is_empty() {
                 let all = self.ended.len() == self.readers.len();
                 return if all { Poll::Ready(Ok(None)) } else { Poll::Pending };
             }
-            asked.into_iter().try_for_each(|command| self.tell(command))?;
+            std::mem::take(&mut self.asked).into_iter().try_for_each(|command| self.tell(command))?;
         }
     }
 
@@ -170,7 +172,7 @@ async fn read_in(dir: &TempDir, change: impl FnOnce(&mut SourceOptions)) -> Vec<
 
 #[tokio::test]
 async fn every_line_of_a_tree_is_read_once_whatever_the_split_size() {
-    let text: String = (0..500).map(|i| format!("{i:03}{}\n", "x".repeat(i % 40))).collect();
+    let text: String = (0..100).map(|i| format!("{i:03}{}\n", "x".repeat(i % 40))).collect();
     let dir = tree(&[("in/a", &text), ("in/d/b", "b1\r\n\r\nb2"), ("in/empty", "")]);
     let mut expected: Vec<String> = text.lines().map(str::to_owned).collect();
     expected.extend(["b1", "", "b2"].map(str::to_owned));
@@ -303,7 +305,7 @@ async fn a_link_to_nothing_is_named() {
 #[tokio::test]
 async fn a_restore_reads_what_the_snapshot_had_not_emitted_even_after_a_move_and_never_lists_again() {
     let text: String = (0..300).map(|i| format!("{i:04}\n")).collect();
-    for batches in 0..12 {
+    for batches in 0..=10 {
         let dir = tree(&[("old/in/a", &text), ("old/in/b", &text.replace('0', "b"))]);
         let at = |parent: &str| {
             let mut options = SourceOptions::lines("in");
@@ -313,19 +315,27 @@ async fn a_restore_reads_what_the_snapshot_had_not_emitted_even_after_a_move_and
         let source = at("old");
         let mut host = Host::new(&source, 2, None);
         let mut records = Vec::new();
+        let mut last = None;
         for _ in 0..batches {
-            records.push(texts(&host.next().await.unwrap().unwrap().1));
+            let (reader, batch) = host.next().await.unwrap().unwrap();
+            records.push(texts(&batch));
+            last = Some(reader);
         }
         while !host.enumerator.snapshot(CheckpointId(1)).unwrap().listed {
             tokio::task::yield_now().await;
             poll_fn(|cx| Poll::Ready(host.enumerator.poll(cx, &mut host.context))).await.unwrap();
         }
         host.deliver().unwrap();
-        // One reader may hold rows of its last batch back; the first one did not emit its last batch wholly.
+        // The last batch is emitted in part.
+        let held_back = batches % 7;
+        if let Some(batch) = records.last_mut() {
+            batch.truncate(batch.len() - held_back);
+        }
         let state = host.enumerator.snapshot(CheckpointId(1)).unwrap();
         let mut splits = Vec::new();
-        for reader in host.readers.values_mut() {
-            splits.extend(reader.snapshot(CheckpointId(1), 0).unwrap());
+        for (id, reader) in &mut host.readers {
+            let unemitted = if last == Some(*id) { held_back } else { 0 };
+            splits.extend(reader.snapshot(CheckpointId(1), unemitted).unwrap());
         }
         drop(host);
 
@@ -358,6 +368,7 @@ async fn returned_splits_go_to_readers_that_wait_or_come_back() {
     // It dies before any checkpoint: everything it had been given comes back.
     host.context.reader_removed(failed);
     host.readers.remove(&failed);
+    host.asked.retain(|c| !matches!(c, EnumeratorCommand::SplitRequest(r) if *r == failed));
     host.ended.remove(&failed);
     host.tell(EnumeratorCommand::RemoveReader(failed)).unwrap();
     let name = &texts(&first)[0];
@@ -405,6 +416,6 @@ async fn a_finished_split_is_restored_without_its_file() {
     let mut reader = reader_of(&source, ReaderId(0));
     reader.handle(ReaderCommand::AddSplits(splits)).unwrap();
     let event = poll_fn(|cx| reader.poll_next(cx)).await.unwrap();
-    assert_eq!(event, ReaderEvent::SplitFinished(connector_api::id::SplitId::new("a:0")));
+    assert!(matches!(event, ReaderEvent::SplitFinished(id) if id.as_str() == "a:0"));
     poll_fn(|cx| reader.poll_close(cx)).await.unwrap();
 }
