@@ -105,7 +105,10 @@ pub(super) fn read(fs: &dyn FileSystem, path: &Path) -> Result<Vec<u8>> {
 
 /// Reads a stored value; an error names the file.
 pub(super) fn load<T: Stored>(fs: &dyn FileSystem, path: &Path) -> Result<T> {
-    T::from_bytes(&read(fs, path)?).map_err(|e| unusable(path, &e.to_string()))
+    T::from_bytes(&read(fs, path)?).map_err(|e| match e {
+        Error::State { reason, .. } => unusable(path, &reason),
+        other => unusable(path, &other.to_string()),
+    })
 }
 
 /// Reads a stored value that need not be there.
