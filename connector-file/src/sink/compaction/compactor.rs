@@ -44,10 +44,11 @@ impl Compactor {
 
     fn finish(&mut self, merged: Merged, out: &mut Output<FileCommittable>) -> Result<()> {
         let (number, result) = merged;
+        // Also after a failure: `close` waits for those that are left.
+        self.running.remove(&number);
         if let Some(file) = result? {
             out.emit(file);
         }
-        self.running.remove(&number);
         Ok(())
     }
 }
