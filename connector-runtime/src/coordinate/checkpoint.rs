@@ -184,7 +184,9 @@ impl CheckpointCoordinator {
         }
         match input {
             Input::Tick => self.check_timeout(now, &mut out),
-            Input::Ack { task, checkpoint, ended, pending } => self.acknowledge(task, checkpoint, ended, pending, &mut out),
+            Input::Ack { task, checkpoint, ended, pending } => {
+                self.acknowledge(task, checkpoint, ended, pending, &mut out)
+            }
             Input::Stored(id) => self.stored(id, now, &mut out),
             Input::Noticed { task, checkpoint } => {
                 if let Some((id, missing)) = &mut self.unsettled
@@ -258,6 +260,8 @@ impl CheckpointCoordinator {
             .map(|c| c.trigger.checkpoint.id);
         if let Some(id) = expired {
             self.in_flight = None;
+            // A pause, so that tasks which need longer than the time-out still get to read something in between.
+            self.next_at = now.saturating_add(self.interval);
             if self.stop == StopPhase::Stopping(id) {
                 // The sources stand still behind its barrier: try again at once.
                 self.stop = StopPhase::Requested;
@@ -267,8 +271,16 @@ impl CheckpointCoordinator {
         }
     }
 
-    fn acknowledge(&mut self, task: TaskId, id: CheckpointId, ended: bool, pending: u64, out: &mut Vec<Output>) {
-        let Some(current) = self.in_flight.as_mut().filter(|c| c.trigger.checkpoint.id == id && !c.storing) else {
+    fn acknowledge(
+        &mut self,
+        task: TaskId,
+        id: CheckpointId,
+        ended: bool,
+        pending: u64,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(current) = self.in_flight.as_mut().filter(|c| c.trigger.checkpoint.id == id && !c.storing)
+        else {
             return;
         };
         if !current.missing.remove(&task) {
@@ -360,10 +372,9 @@ mod tests {
         let mut c = coordinator();
         c.handle(Input::Tick, SECOND);
         c.handle(ack(SOURCE, 1, false, 0), SECOND);
-        let out = c.handle(Input::Tick, 6 * SECOND);
-        assert_eq!(out[0], Output::Abort(CheckpointId(1)));
-        assert_eq!(triggered(&out).map(|t| t.checkpoint.id.0), Some(2));
-        assert_eq!(c.handle(ack(COMMITTER, 1, false, 0), 6 * SECOND), []);
+        assert_eq!(c.handle(Input::Tick, 6 * SECOND), [Output::Abort(CheckpointId(1))]);
+        assert_eq!(triggered(&c.handle(Input::Tick, 7 * SECOND)).map(|t| t.checkpoint.id.0), Some(2));
+        assert_eq!(c.handle(ack(COMMITTER, 1, false, 0), 7 * SECOND), []);
     }
 
     #[test]

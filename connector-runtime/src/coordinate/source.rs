@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::task::Context;
 
+use connector_api::Result;
 use connector_api::id::{CheckpointId, ReaderId};
 use connector_api::source::{
     BoxEnumerator, DynSplit, DynState, EnumeratorAction, EnumeratorCommand, EnumeratorContext, ReaderCommand,
     SplitEnumerator,
 };
-use connector_api::Result;
 
 type Assigned = BTreeMap<ReaderId, Vec<DynSplit>>;
 
@@ -285,7 +285,9 @@ mod tests {
 
     fn request(c: &mut SourceCoordinator, reader: u32) -> Vec<String> {
         let out = c.handle(EnumeratorCommand::SplitRequest(ReaderId(reader))).unwrap();
-        out.iter().flat_map(|(_, cmd)| if let ReaderCommand::AddSplits(s) = cmd { names(s) } else { vec![] }).collect()
+        out.iter()
+            .flat_map(|(_, cmd)| if let ReaderCommand::AddSplits(s) = cmd { names(s) } else { vec![] })
+            .collect()
     }
 
     fn state(c: &mut SourceCoordinator, id: u64) -> String {

@@ -138,7 +138,10 @@ impl<'a> Attempt<'a> {
         let AttemptSetup { attempt, restored, references, next_checkpoint, base, stop } = setup;
         let (reports_in, reports) = mpsc::unbounded_channel();
         let config = &shared.config;
-        let plan = shared.graph.plan(config.source_parallelism, config.sink_parallelism).map_err(AttemptEnd::failed)?;
+        let plan = shared
+            .graph
+            .plan(config.source_parallelism, config.sink_parallelism)
+            .map_err(AttemptEnd::failed)?;
         let (mut record, restored) = match restored {
             None => (None, None),
             Some((record, going_back)) => {
@@ -169,7 +172,9 @@ impl<'a> Attempt<'a> {
             super::restore::sink_state,
         );
         let sink_setup = SinkSetup { shared, env: &env, attempt, restored, reports: &reports_in };
-        let ways = topology::open(&sink_setup, &plan, sink_state, &mut commands).await.map_err(AttemptEnd::failed)?;
+        let ways = topology::open(&sink_setup, &plan, sink_state, &mut commands)
+            .await
+            .map_err(AttemptEnd::failed)?;
 
         let open_tasks = commands.len();
         let now = env.clock.monotonic();
@@ -323,10 +328,15 @@ impl<'a> Attempt<'a> {
     fn report(&mut self, report: Report) -> Result<(), AttemptEnd> {
         match report {
             Report::SplitRequest(reader) => self.enumerator(EnumeratorCommand::SplitRequest(reader)),
-            Report::SplitFinished(reader, split) => self.enumerator(EnumeratorCommand::SplitFinished(reader, split)),
-            Report::ReaderEvent(reader, event) => self.enumerator(EnumeratorCommand::ReaderEvent(reader, event)),
+            Report::SplitFinished(reader, split) => {
+                self.enumerator(EnumeratorCommand::SplitFinished(reader, split))
+            }
+            Report::ReaderEvent(reader, event) => {
+                self.enumerator(EnumeratorCommand::ReaderEvent(reader, event))
+            }
             Report::Ack(task, ack) => {
-                let input = Input::Ack { task, checkpoint: ack.checkpoint, ended: ack.ended, pending: ack.pending };
+                let input =
+                    Input::Ack { task, checkpoint: ack.checkpoint, ended: ack.ended, pending: ack.pending };
                 self.checkpointing.acknowledged(task, *ack);
                 self.input(input)
             }

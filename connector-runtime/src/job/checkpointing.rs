@@ -59,7 +59,8 @@ impl Checkpointing {
         base: Counts,
         plan: &PlanParts,
     ) -> Self {
-        let stage_uids = plan.pre_commit.iter().chain(&plan.post_commit).map(|stage| stage.uid.clone()).collect();
+        let stage_uids =
+            plan.pre_commit.iter().chain(&plan.post_commit).map(|stage| stage.uid.clone()).collect();
         Self { shared, env, store, attempt, base, stage_uids, building: None, storing: None, last: None }
     }
 
@@ -78,7 +79,8 @@ impl Checkpointing {
 
     pub(super) fn aborted(&mut self) {
         self.building = None;
-        metrics::counter!(names::NUM_FAILED_CHECKPOINTS, "job" => self.shared.config.name.clone()).increment(1);
+        metrics::counter!(names::NUM_FAILED_CHECKPOINTS, "job" => self.shared.config.name.clone())
+            .increment(1);
     }
 
     /// Begins to store the checkpoint whose snapshots are all there.
@@ -90,9 +92,11 @@ impl Checkpointing {
         let job = self.shared.config.name.clone();
         self.storing = Some(Box::pin(async move {
             let inner = env.clone();
-            let (path, bytes) = env.blocking("storing a checkpoint", move || write(&inner, &store, &record)).await?;
+            let (path, bytes) =
+                env.blocking("storing a checkpoint", move || write(&inner, &store, &record)).await?;
             let duration = env.clock.monotonic().saturating_sub(started);
-            metrics::gauge!(names::LAST_CHECKPOINT_DURATION, "job" => job.clone()).set(duration.as_millis() as f64);
+            metrics::gauge!(names::LAST_CHECKPOINT_DURATION, "job" => job.clone())
+                .set(duration.as_millis() as f64);
             metrics::gauge!(names::LAST_CHECKPOINT_SIZE, "job" => job.clone()).set(bytes as f64);
             metrics::counter!(names::NUM_COMPLETED_CHECKPOINTS, "job" => job).increment(1);
             let summary = CompletedCheckpoint {
@@ -155,7 +159,8 @@ impl Checkpointing {
 
 /// Makes a checkpoint durable, then its high-water mark: only then may a commit be announced.
 fn write(env: &Environment, store: &Store, record: &CheckpointRecord) -> Result<(PathBuf, u64)> {
-    let mut store = store.lock().map_err(|_| Error::contract("checkpoint store", "an earlier write panicked"))?;
+    let mut store =
+        store.lock().map_err(|_| Error::contract("checkpoint store", "an earlier write panicked"))?;
     env.crash.hit("checkpoint/before-store");
     let stored = store.store(record)?;
     env.crash.hit("checkpoint/after-store");

@@ -151,12 +151,14 @@ fn same_job(stored: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -
 
 /// Refuses state that this pipeline would drop.
 fn fits(record: &CheckpointRecord, plan: &PlanParts) -> Result<()> {
-    let stages: BTreeSet<&str> = plan.pre_commit.iter().chain(&plan.post_commit).map(|s| s.uid.as_str()).collect();
+    let stages: BTreeSet<&str> =
+        plan.pre_commit.iter().chain(&plan.post_commit).map(|s| s.uid.as_str()).collect();
     for (uid, state) in &record.stages {
         if !state.is_empty() && !stages.contains(uid.as_str()) {
             let hint = plan.absent.get(uid).cloned();
             let hint = hint.unwrap_or_else(|| "this pipeline has no such stage".to_owned());
-            let reason = format!("checkpoint {} holds {} entries of it: {hint}", record.checkpoint, state.len());
+            let reason =
+                format!("checkpoint {} holds {} entries of it: {hint}", record.checkpoint, state.len());
             return Err(Error::state(format!("stage {uid}"), reason));
         }
     }
@@ -165,7 +167,10 @@ fn fits(record: &CheckpointRecord, plan: &PlanParts) -> Result<()> {
         return Err(Error::state("committer", reason));
     }
     if !record.writers.is_empty() && !plan.has_writer_state {
-        return Err(Error::state("writer", "the checkpoint holds writer state, and this sink's writers have none"));
+        return Err(Error::state(
+            "writer",
+            "the checkpoint holds writer state, and this sink's writers have none",
+        ));
     }
     Ok(())
 }

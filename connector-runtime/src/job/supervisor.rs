@@ -64,7 +64,9 @@ impl Supervisor {
         loop {
             let (error, fatal) = match self.attempt(&mut started, &mut source, base, stop, &reached).await {
                 AttemptEnd::Finished => return Ok(self.report(begun, JobEnd::Finished)),
-                AttemptEnd::Stopped(savepoint) => return Ok(self.report(begun, JobEnd::Stopped { savepoint })),
+                AttemptEnd::Stopped(savepoint) => {
+                    return Ok(self.report(begun, JobEnd::Stopped { savepoint }));
+                }
                 AttemptEnd::Aborted => return Err(Error::Cancelled("the job".into())),
                 AttemptEnd::Failed { error, fatal, enumerator_failed } => {
                     if enumerator_failed {

@@ -19,8 +19,8 @@ use tokio::sync::mpsc;
 use super::stream::Stream;
 use crate::coordinate::checkpoint::TaskId;
 use crate::task::{
-    Command, Downstream, Exchange, Inputs, OutputTo, Reports, SourceTask, TaskContext, WriterCore, WriterTask, channel,
-    spawn,
+    Command, Downstream, Exchange, Inputs, OutputTo, Reports, SourceTask, TaskContext, WriterCore,
+    WriterTask, channel, spawn,
 };
 
 /// The parts of a sink's plan that don't depend on its batch type.
@@ -83,7 +83,10 @@ impl<A: RowBatch, B: RowBatch> Typed<A, B> {
         }
     }
 
-    async fn open_writers(&self, setup: &mut DataSetup) -> Result<(Vec<WriterCore<B>>, Option<Partitioner<B>>)> {
+    async fn open_writers(
+        &self,
+        setup: &mut DataSetup,
+    ) -> Result<(Vec<WriterCore<B>>, Option<Partitioner<B>>)> {
         let plan = self.sink.plan()?;
         let parallelism = setup.writers.len() as u32;
         let mut writers = Vec::new();
@@ -138,7 +141,9 @@ impl<A: RowBatch, B: RowBatch> Graph for Typed<A, B> {
                 outputs.extend(writers.into_iter().map(OutputTo::Chained));
             } else {
                 let mut ways: Vec<Vec<_>> = (0..sources).map(|_| Vec::new()).collect();
-                for (i, (writer, commands)) in writers.into_iter().zip(setup.writer_commands.drain(..)).enumerate() {
+                for (i, (writer, commands)) in
+                    writers.into_iter().zip(setup.writer_commands.drain(..)).enumerate()
+                {
                     let mut inputs = Vec::with_capacity(sources);
                     for way in &mut ways {
                         let (sender, receiver) = channel();
@@ -146,10 +151,12 @@ impl<A: RowBatch, B: RowBatch> Graph for Typed<A, B> {
                         inputs.push(receiver);
                     }
                     let task = TaskId::Writer(i as u32);
-                    let body = WriterTask::new(task, writer, Inputs::new(inputs), commands, setup.reports.clone());
+                    let body =
+                        WriterTask::new(task, writer, Inputs::new(inputs), commands, setup.reports.clone());
                     spawn(&setup.env, task, setup.reports.clone(), body.run());
                 }
-                let exchange = |(i, senders)| OutputTo::Exchange(Exchange::new(senders, partitioner.clone(), i));
+                let exchange =
+                    |(i, senders)| OutputTo::Exchange(Exchange::new(senders, partitioner.clone(), i));
                 outputs.extend(ways.into_iter().enumerate().map(exchange));
             }
             for (i, (reader_setup, output)) in setup.readers.into_iter().zip(outputs).enumerate() {

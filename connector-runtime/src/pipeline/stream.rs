@@ -51,7 +51,12 @@ impl std::fmt::Debug for Pipeline {
 impl Pipeline {
     /// Begins with a source. The uid names its state for ever.
     pub fn source<A: RowBatch>(uid: impl Into<String>, source: BoxSource<A>) -> Stream<A, A> {
-        Stream { source_uid: uid.into(), source, step: Arc::new(Ok), watermarks: WatermarkStrategy::FromSource }
+        Stream {
+            source_uid: uid.into(),
+            source,
+            step: Arc::new(Ok),
+            watermarks: WatermarkStrategy::FromSource,
+        }
     }
 }
 
@@ -73,7 +78,10 @@ impl<A: RowBatch, B: RowBatch> Stream<A, B> {
     }
 
     /// Changes every row. The event times stay.
-    pub fn map<C: FromRows>(self, f: impl Fn(B::Row<'_>) -> Result<C::Item> + Send + Sync + 'static) -> Stream<A, C>
+    pub fn map<C: FromRows>(
+        self,
+        f: impl Fn(B::Row<'_>) -> Result<C::Item> + Send + Sync + 'static,
+    ) -> Stream<A, C>
     where
         B: Rows,
     {

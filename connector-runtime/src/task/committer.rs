@@ -6,7 +6,9 @@ use connector_api::{Result, metrics as names};
 use tokio::sync::mpsc;
 
 use super::inputs::{Aligned, Inputs};
-use super::message::{Acknowledgement, Command, Committable, Failure, Report, Reports, TaskState, neighbour_gone};
+use super::message::{
+    Acknowledgement, Command, Committable, Failure, Report, Reports, TaskState, neighbour_gone,
+};
 use super::output::Downstream;
 use crate::config::OnLost;
 use crate::coordinate::checkpoint::{TaskId, Trigger};

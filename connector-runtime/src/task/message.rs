@@ -133,9 +133,16 @@ pub(crate) enum Report {
     Noticed(TaskId, CheckpointId),
     Ended(TaskId),
     /// So many committables were committed, and so many lost and skipped.
-    Committed { committed: u64, lost: u64 },
+    Committed {
+        committed: u64,
+        lost: u64,
+    },
     /// `fatal`: no restart may follow.
-    Failed { task: TaskId, error: Error, fatal: bool },
+    Failed {
+        task: TaskId,
+        error: Error,
+        fatal: bool,
+    },
     /// The task has given up everything and is gone.
     Closed,
 }

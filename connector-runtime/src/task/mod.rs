@@ -12,8 +12,8 @@ mod writer;
 pub(crate) use committer::CommitterTask;
 pub(crate) use inputs::Inputs;
 pub(crate) use message::{
-    Acknowledgement, Command, Committable, Counts, Element, LiveCounts, Report, Reports, TaskContext, TaskState, channel,
-    spawn,
+    Acknowledgement, Command, Committable, Counts, Element, LiveCounts, Report, Reports, TaskContext,
+    TaskState, channel, spawn,
 };
 pub(crate) use output::{Downstream, Exchange, OutputTo};
 pub(crate) use source::SourceTask;

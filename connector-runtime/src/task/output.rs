@@ -74,7 +74,11 @@ pub(crate) struct Downstream {
 
 impl Downstream {
     /// `index`: which instance of its stage the sender is.
-    pub(crate) fn new(senders: Vec<mpsc::Sender<Element<Committable>>>, partition: Partition, index: usize) -> Self {
+    pub(crate) fn new(
+        senders: Vec<mpsc::Sender<Element<Committable>>>,
+        partition: Partition,
+        index: usize,
+    ) -> Self {
         Self { senders, partition, index, turn: index }
     }
 

@@ -8,7 +8,9 @@ use connector_api::source::{BoxReader, ReaderCommand, ReaderEvent, SourceReader,
 use connector_api::{Batch, Error, Result, RowBatch, metrics as names};
 use tokio::sync::mpsc;
 
-use super::message::{Acknowledgement, Command, Counts, Element, Failure, Report, Reports, TaskContext, TaskState};
+use super::message::{
+    Acknowledgement, Command, Counts, Element, Failure, Report, Reports, TaskContext, TaskState,
+};
 use super::output::OutputTo;
 use crate::coordinate::checkpoint::{TaskId, Trigger};
 use crate::coordinate::watermark::WatermarkCombiner;
@@ -51,7 +53,8 @@ impl<A: RowBatch, B: RowBatch> SourceTask<A, B> {
         let mut watermarks = WatermarkCombiner::new();
         splits.into_iter().for_each(|split| watermarks.add(split));
         let labels = [("job", context.job.to_string()), ("subtask", reader_id.to_string())];
-        let counters = [names::NUM_RECORDS_IN, names::NUM_BYTES_IN].map(|name| metrics::counter!(name, &labels));
+        let counters =
+            [names::NUM_RECORDS_IN, names::NUM_BYTES_IN].map(|name| metrics::counter!(name, &labels));
         Self {
             reader_id,
             reader,

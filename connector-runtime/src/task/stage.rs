@@ -6,7 +6,9 @@ use connector_api::sink::{DynOperator, Output};
 use tokio::sync::mpsc;
 
 use super::inputs::{Aligned, Inputs};
-use super::message::{Acknowledgement, Command, Committable, Failure, Report, Reports, TaskState, neighbour_gone};
+use super::message::{
+    Acknowledgement, Command, Committable, Failure, Report, Reports, TaskState, neighbour_gone,
+};
 use super::output::Downstream;
 use crate::coordinate::checkpoint::{TaskId, Trigger};
 

@@ -34,7 +34,8 @@ impl<B: RowBatch> WriterCore<B> {
     ) -> Self {
         let labels = [("job", context.job.to_string()), ("subtask", subtask.to_string())];
         let counter = |name: &'static str| metrics::counter!(name, &labels);
-        let counters = [names::NUM_RECORDS_OUT, names::NUM_RECORDS_SEND, names::NUM_BYTES_OUT, names::NUM_BYTES_SEND];
+        let counters =
+            [names::NUM_RECORDS_OUT, names::NUM_RECORDS_SEND, names::NUM_BYTES_OUT, names::NUM_BYTES_SEND];
         Self {
             writer,
             downstream,
@@ -157,7 +158,8 @@ impl<B: RowBatch> WriterTask<B> {
 
     async fn barrier(&mut self, trigger: Trigger) -> Result<()> {
         let writer = self.core.barrier(trigger).await?;
-        let counts = Counts { records_out: self.core.records, bytes_out: self.core.bytes, ..Counts::default() };
+        let counts =
+            Counts { records_out: self.core.records, bytes_out: self.core.bytes, ..Counts::default() };
         let state = TaskState { writer, counts, ..TaskState::default() };
         let ended = self.core.has_ended();
         let ack = Acknowledgement { checkpoint: trigger.checkpoint.id, ended, pending: 0, state };
