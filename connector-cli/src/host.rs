@@ -2,47 +2,26 @@
 
 use connector_api::Result;
 use connector_api::env::Environment;
-use connector_runtime::{CheckpointConfig, JobConfig, JobReport, Progress, StartOptions};
+use connector_runtime::{CheckpointConfig, Job, JobConfig, JobHandle, Pipeline, StartOptions};
 
 use crate::check::Ends;
 use crate::load::Loaded;
 
-/// A running job.
-pub(crate) struct Running;
-
-impl Running {
-    /// Opens the checkpoint directory, restores, and starts.
-    ///
-    /// # Errors
-    ///
-    /// What the runtime refuses; then nothing was moved.
-    pub(crate) async fn start(
-        loaded: &Loaded,
-        ends: Ends,
-        options: StartOptions,
-        env: Environment,
-    ) -> Result<Self> {
-        let _ = (config(loaded), ends.source, ends.sink, options, env);
-        Err(connector_api::Error::contract("connect", "not wired yet"))
-    }
-
-    /// Where it stands.
-    pub(crate) fn progress(&self) -> Progress {
-        Progress::default()
-    }
-
-    /// Asks for a savepoint and the end.
-    pub(crate) fn stop_with_savepoint(&self) {}
-
-    /// Gives it up at once.
-    pub(crate) async fn abort(&self) {}
-
-    /// Waits for its end.
-    pub(crate) async fn wait(&mut self) -> Result<JobReport> {
-        Err(connector_api::Error::contract("connect", "not wired yet"))
-    }
+/// Opens the checkpoint directory, restores, and lets the job run.
+///
+/// # Errors
+///
+/// What the runtime refuses; then nothing was moved.
+pub(crate) async fn start(
+    loaded: &Loaded,
+    ends: Ends,
+    options: StartOptions,
+    env: Environment,
+) -> Result<JobHandle> {
+    let source = Pipeline::source(loaded.source.uid.clone(), ends.source);
+    let pipeline = source.sink(loaded.sink.uid.clone(), ends.sink);
+    Job::new(pipeline, config(loaded), env).start(options).await
 }
-
 /// What the job is run with.
 fn config(loaded: &Loaded) -> JobConfig {
     let config = &loaded.config;

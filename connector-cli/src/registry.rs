@@ -2,10 +2,11 @@
 
 use connector_api::factory::{ConnectorFactory, Registry, SinkFactory, SourceFactory};
 use connector_api::{Error, MessageBatch, Result};
+use connector_file::FileConnector;
 
 /// All of them.
 pub(crate) fn registry() -> Registry<MessageBatch> {
-    Registry::new()
+    Registry::new().with(FileConnector)
 }
 
 /// The source of the connector `name`, which was given at `option`.

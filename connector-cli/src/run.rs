@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use connector_api::env::Environment;
-use connector_runtime::{JobReport, Progress, StartFrom, StartOptions};
+use connector_runtime::{JobHandle, JobReport, Progress, StartFrom, StartOptions};
 
 use crate::args::{LogFormat, RunArgs};
 use crate::check::reach;
 use crate::failure::{DONE, Failure};
-use crate::host::Running;
+use crate::host;
 use crate::load::Loaded;
 use crate::logs::{self, Screen};
 use crate::metrics::Totals;
@@ -76,7 +76,7 @@ impl Run {
         }
 
         let mut asked = false;
-        let mut starting = std::pin::pin!(Running::start(&loaded, ends, options, self.env.clone()));
+        let mut starting = std::pin::pin!(host::start(&loaded, ends, options, self.env.clone()));
         let running = loop {
             tokio::select! {
                 started = &mut starting => break started.map_err(|e| loaded.explain(e))?,
@@ -98,7 +98,7 @@ impl Run {
     /// Shows progress and listens for signals until the job ends.
     async fn drive(
         &mut self,
-        mut running: Running,
+        mut running: JobHandle,
         mut asked: bool,
         signals: &mut Signals,
         screen: &Screen,
@@ -118,7 +118,7 @@ impl Run {
                     if asked {
                         tracing::warn!("{signal} again: giving up without a savepoint");
                         let giving_up = async {
-                            running.abort().await;
+                            running.abort();
                             // Its answer is known: it was cancelled.
                             let _ = running.wait().await;
                         };
