@@ -1,6 +1,7 @@
 //! `cargo xtask quickstart`: the first thing a new user types.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -26,23 +27,25 @@ pub(crate) fn run() -> Result {
         let path = pipeline.get(side).and_then(|table| table.get("path")).and_then(toml::Value::as_str);
         path.map(|path| base.join(path)).ok_or_else(|| format!("{PIPELINE}: `{side}.path` is no text"))
     };
-    show(&path("source")?, &path("sink")?)
+    let excluded =
+        pipeline.get("source").and_then(|table| table.get("exclude")).and_then(toml::Value::as_array);
+    let excluded = excluded.into_iter().flatten().filter_map(toml::Value::as_str).map(Into::into).collect();
+    show(visible(&path("source")?, &excluded)?, visible(&path("sink")?, &BTreeSet::new())?, &path("sink")?)
 }
 
-fn show(input: &Path, output: &Path) -> Result {
-    let files = visible(output)?;
-    println!("\n{} files in {}:", files.len(), output.display());
+fn show(input: Files, files: Files, output: &Path) -> Result {
+    println!("\n{} file(s) in {}:", files.len(), shown(output));
     for (path, lines) in files.iter().take(SHOWN) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         println!("  {name}  {} lines", lines.len());
     }
     if let Some((path, lines)) = files.iter().next() {
-        println!("\nThe first lines of {}:", path.display());
-        for line in lines.iter().take(SHOWN) {
+        println!("\nThe first lines of {} that are not empty:", shown(path));
+        for line in lines.iter().filter(|line| !line.trim_ascii().is_empty()).take(SHOWN) {
             println!("  {}", String::from_utf8_lossy(line));
         }
     }
-    let (came_in, came_out) = (count(visible(input)?), count(files));
+    let (came_in, came_out) = (count(input), count(files));
     let (rows_in, rows_out) = (came_in.values().sum::<u64>(), came_out.values().sum::<u64>());
     if came_in != came_out {
         return Err(format!("{rows_in} lines went in, {rows_out} other ones came out"));
@@ -51,17 +54,23 @@ fn show(input: &Path, output: &Path) -> Result {
     Ok(())
 }
 
-type Lines = Vec<Vec<u8>>;
+/// Relative to the repository, where the user stands.
+fn shown(path: &Path) -> String {
+    path.strip_prefix(shell::root()).unwrap_or(path).display().to_string()
+}
 
-/// The lines of each file that is not hidden, below a directory or of one file.
-fn visible(path: &Path) -> Result<BTreeMap<PathBuf, Lines>> {
+type Files = BTreeMap<PathBuf, Vec<Vec<u8>>>;
+
+/// The lines of each file that is neither hidden nor excluded by its name, below a directory or of one file.
+fn visible(path: &Path, excluded: &BTreeSet<OsString>) -> Result<Files> {
     let at = |e: std::io::Error| format!("{}: {e}", path.display());
     let mut found = BTreeMap::new();
     if path.is_dir() {
         for entry in std::fs::read_dir(path).map_err(at)? {
             let entry = entry.map_err(at)?;
-            if !entry.file_name().to_string_lossy().starts_with('.') {
-                found.extend(visible(&entry.path())?);
+            let name = entry.file_name();
+            if !name.to_string_lossy().starts_with('.') && !excluded.contains(&name) {
+                found.extend(visible(&entry.path(), excluded)?);
             }
         }
         return Ok(found);
@@ -75,7 +84,7 @@ fn visible(path: &Path) -> Result<BTreeMap<PathBuf, Lines>> {
     Ok(found)
 }
 
-fn count(files: BTreeMap<PathBuf, Lines>) -> BTreeMap<Vec<u8>, u64> {
+fn count(files: Files) -> BTreeMap<Vec<u8>, u64> {
     let mut counts = BTreeMap::new();
     for line in files.into_values().flatten() {
         *counts.entry(line).or_default() += 1;

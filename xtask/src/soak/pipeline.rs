@@ -21,7 +21,7 @@ format = "lines"
 connector = "file"
 path = "out"
 format = "lines"
-rolling = { size = "64 KiB", on_checkpoint = true }
+rolling = { size = "32 KiB", on_checkpoint = true }
 compaction = { checkpoints = 2, size = "256 KiB" }
 "#;
 
