@@ -17,6 +17,33 @@ use testkit::fs::SimFs;
 pub use sink::{Outside, Shape};
 pub use source::Numbers;
 
+/// A connector that breaks one rule, to show that the checks notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Twin {
+    /// Breaks none.
+    Sound,
+    /// The enumerator drops splits that are given back.
+    DropsGivenBack,
+    /// The enumerator's snapshot leaves out what is not assigned.
+    ForgetsPending,
+    /// The reader's snapshot stands behind rows that were not emitted.
+    PositionAhead,
+    /// The reader's snapshot stands before rows that were emitted.
+    PositionBehind,
+    /// The reader reports the end of a split and of its input with rows left.
+    EndsEarly,
+    /// The committer publishes again what it had published.
+    CommitsTwice,
+    /// The committer says "committed" without committing.
+    ClaimsCommits,
+    /// The writer makes rows visible before the checkpoint is complete.
+    PublishesEarly,
+    /// The writer leaves rows of the checkpoint for the next one, and they are not in its state.
+    StagesLate,
+    /// The operator's snapshot leaves out what it holds.
+    ForgetsHeld,
+}
+
 pub fn config() -> JobConfig {
     JobConfig {
         name: "test".to_owned(),

@@ -14,6 +14,8 @@ use connector_api::{Batch, Error, Result, stored};
 use serde::{Deserialize, Serialize};
 use testkit::fs::SimFs;
 
+use super::Twin;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// Writer and committer.
@@ -29,6 +31,7 @@ pub struct State {
     pub staged: BTreeMap<String, Vec<u64>>,
     pub committed: BTreeSet<String>,
     pub visible: Vec<u64>,
+    pub published: BTreeMap<String, Vec<u64>>,
     /// What the post-commit stage was given.
     pub listed: BTreeSet<String>,
     pub watermarks: BTreeMap<u32, Vec<i64>>,
@@ -46,16 +49,17 @@ pub struct State {
 pub struct Outside {
     pub state: Arc<Mutex<State>>,
     process: SimFs,
+    pub twin: Twin,
 }
 
 impl Outside {
     pub fn new(process: &SimFs) -> Self {
-        Self { state: Arc::default(), process: process.clone() }
+        Self { state: Arc::default(), process: process.clone(), twin: Twin::Sound }
     }
 
     /// The same outside, for the next process.
     pub fn for_process(&self, process: &SimFs) -> Self {
-        Self { state: self.state.clone(), process: process.clone() }
+        Self { state: self.state.clone(), process: process.clone(), twin: self.twin }
     }
 
     pub fn visible(&self) -> Vec<u64> {
@@ -113,8 +117,9 @@ impl Sink<Vec<u64>> for OutsideSink {
                 .committer(commit)
                 .absent("group", "set grouping to \"drain\""),
             Shape::Staged => {
-                let group = |_: OperatorContext, states: Vec<Staged>| async move {
-                    Ok(Group { held: states.into_iter().flat_map(|s| s.0).collect(), checkpoints: 0 })
+                let twin = self.outside.twin;
+                let group = move |_: OperatorContext, states: Vec<Staged>| async move {
+                    Ok(Group { held: states.into_iter().flat_map(|s| s.0).collect(), checkpoints: 0, twin })
                 };
                 let grouping = Topology::new().stage("group", Parallelism::One, Partition::Rebalance, group);
                 plan.pre_commit(grouping).post_commit(listing).committer(commit)
@@ -176,7 +181,13 @@ impl CommittingWriter<Vec<u64>> for Writer {
         let id = format!("{}-{}-{}", self.context.attempt, self.context.subtask, self.counter);
         let mut state = self.outside.state.lock().unwrap();
         assert!(!state.staged.contains_key(&id) && !state.committed.contains(&id), "id {id} was used before");
-        state.staged.insert(id.clone(), std::mem::take(&mut self.rows));
+        let mut rows = std::mem::take(&mut self.rows);
+        match self.outside.twin {
+            Twin::PublishesEarly => state.visible.extend(rows.drain(..1)),
+            Twin::StagesLate => self.rows.extend(rows.pop()),
+            _ => {}
+        }
+        state.staged.insert(id.clone(), rows);
         Ok(vec![Staged(vec![id])])
     }
 }
@@ -204,13 +215,21 @@ impl Committer<Staged> for Commits {
         }
         let mut fresh = false;
         for id in &request.committable.0 {
+            if self.0.twin == Twin::ClaimsCommits {
+                state.committed.insert(id.clone());
+            }
             if state.committed.contains(id) {
+                if self.0.twin == Twin::CommitsTwice {
+                    let rows = state.published.get(id).cloned().unwrap_or_default();
+                    state.visible.extend(rows);
+                }
                 continue;
             }
             let Some(rows) = state.staged.remove(id) else {
                 return Outcome::Lost { reason: format!("{id} is not staged") };
             };
-            state.visible.extend(rows);
+            state.visible.extend(&rows);
+            state.published.insert(id.clone(), rows);
             state.committed.insert(id.clone());
             state.events.push("commit".to_owned());
             fresh = true;
@@ -227,6 +246,7 @@ impl Committer<Staged> for Commits {
 struct Group {
     held: Vec<String>,
     checkpoints: u32,
+    twin: Twin,
 }
 
 #[async_trait]
@@ -249,7 +269,11 @@ impl Operator for Group {
     }
 
     fn snapshot(&mut self, _: Checkpoint) -> Result<Vec<Staged>> {
-        Ok(if self.held.is_empty() { Vec::new() } else { vec![Staged(self.held.clone())] })
+        Ok(if self.held.is_empty() || self.twin == Twin::ForgetsHeld {
+            Vec::new()
+        } else {
+            vec![Staged(self.held.clone())]
+        })
     }
 }
 

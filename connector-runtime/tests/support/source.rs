@@ -17,6 +17,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+use super::Twin;
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Range {
     pub start: u64,
@@ -47,6 +49,7 @@ pub struct Numbers {
     pub given_back: Arc<AtomicU64>,
     /// Event times: the number itself, in milliseconds.
     pub timed: bool,
+    pub twin: Twin,
 }
 
 impl Numbers {
@@ -61,6 +64,7 @@ impl Numbers {
             enumerators: Arc::default(),
             given_back: Arc::default(),
             timed: false,
+            twin: Twin::Sound,
         }
     }
 
@@ -84,7 +88,12 @@ impl Source for Numbers {
         let all = (0..self.count).step_by(size as usize);
         let all = all.map(|start| Range { start, end: (start + size).min(self.count), position: start });
         let pending = restored.map_or_else(|| all.collect(), |p| p.0);
-        Ok(Ranges { pending: pending.into(), waiting: VecDeque::new(), given_back: self.given_back.clone() })
+        Ok(Ranges {
+            pending: pending.into(),
+            waiting: VecDeque::new(),
+            given_back: self.given_back.clone(),
+            twin: self.twin,
+        })
     }
 
     fn reader(&self, context: ReaderContext) -> Result<RangeReader> {
@@ -109,6 +118,7 @@ pub struct Ranges {
     pending: VecDeque<Range>,
     waiting: VecDeque<ReaderId>,
     given_back: Arc<AtomicU64>,
+    twin: Twin,
 }
 
 impl Ranges {
@@ -135,7 +145,9 @@ impl SplitEnumerator for Ranges {
             EnumeratorCommand::SplitRequest(reader) => self.waiting.push_back(reader),
             EnumeratorCommand::AddSplitsBack(splits) => {
                 self.given_back.fetch_add(splits.len() as u64, Ordering::Relaxed);
-                self.pending.extend(splits);
+                if self.twin != Twin::DropsGivenBack {
+                    self.pending.extend(splits);
+                }
             }
             EnumeratorCommand::RemoveReader(reader) => self.waiting.retain(|r| *r != reader),
             EnumeratorCommand::Start
@@ -154,6 +166,9 @@ impl SplitEnumerator for Ranges {
     }
 
     fn snapshot(&mut self, _: CheckpointId) -> Result<Pending> {
+        if self.twin == Twin::ForgetsPending {
+            return Ok(Pending(Vec::new()));
+        }
         Ok(Pending(self.pending.iter().cloned().collect()))
     }
 }
@@ -206,7 +221,8 @@ impl SourceReader for RangeReader {
             }
             return Poll::Pending;
         };
-        if split.position >= split.end {
+        let rest = if self.source.twin == Twin::EndsEarly { 1 } else { 0 };
+        if split.position + rest >= split.end {
             let id = split.id();
             self.finished.extend(self.splits.pop_front());
             return Poll::Ready(Ok(ReaderEvent::SplitFinished(id)));
@@ -215,7 +231,7 @@ impl SourceReader for RangeReader {
         if self.source.fail_at.contains(&nth) {
             return Poll::Ready(Err(Error::Cancelled("reading, by a test,".into())));
         }
-        let to = (split.position + self.source.batch).min(split.end);
+        let to = (split.position + self.source.batch).min(split.end - rest);
         let rows: Vec<u64> = (split.position..to).collect();
         split.position = to;
         let timestamps =
@@ -226,7 +242,16 @@ impl SourceReader for RangeReader {
 
     fn snapshot(&mut self, _: CheckpointId, unemitted: usize) -> Result<Vec<Range>> {
         assert_eq!(unemitted, 0, "this host emits whole batches");
-        Ok(self.splits.iter().cloned().chain(std::mem::take(&mut self.finished)).collect())
+        let moved = |mut split: Range| {
+            match self.source.twin {
+                Twin::PositionAhead => split.position = (split.position + 1).min(split.end),
+                Twin::PositionBehind => split.position = split.position.saturating_sub(1).max(split.start),
+                _ => {}
+            }
+            split
+        };
+        let finished = std::mem::take(&mut self.finished);
+        Ok(self.splits.iter().cloned().map(moved).chain(finished).collect())
     }
 
     fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
