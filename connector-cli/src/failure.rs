@@ -23,7 +23,7 @@ pub(crate) enum Failure {
         "aborted by a second signal before the savepoint was done; the job resumes from its last checkpoint"
     )]
     Aborted,
-    /// The surroundings refused something that is no part of the job, such as the address for metrics.
+    /// The surroundings refused something: another process has the checkpoint directory, or the address for metrics.
     #[error("{0}")]
     Surroundings(String),
 }

@@ -35,7 +35,9 @@ impl Display {
             screen.share_with(&bar);
             bar
         });
-        Self { env: env.clone(), totals: totals.clone(), bar, rates: Rates::default() }
+        let mut rates = Rates::default();
+        rates.sample(env.clock.monotonic(), 0, 0);
+        Self { env: env.clone(), totals: totals.clone(), bar, rates }
     }
 
     /// How often to [`show`](Self::show).

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use connector_api::Error;
 use connector_api::env::Environment;
 use connector_runtime::{JobHandle, JobReport, Progress, StartFrom, StartOptions};
 
@@ -79,7 +80,7 @@ impl Run {
         let mut starting = std::pin::pin!(host::start(&loaded, ends, options, self.env.clone()));
         let running = loop {
             tokio::select! {
-                started = &mut starting => break started.map_err(|e| loaded.explain(e))?,
+                started = &mut starting => break started.map_err(|e| refused(&loaded, e))?,
                 signal = signals.next() => {
                     if asked {
                         return Err(Failure::Aborted);
@@ -137,6 +138,22 @@ impl Run {
         self.last = running.progress();
         display.finish();
         ended
+    }
+}
+
+/// Why a start was refused.
+fn refused(loaded: &Loaded, error: Error) -> Failure {
+    match &error {
+        // An option of the command line, not of the file.
+        Error::Config { option, reason } if option == "from" => {
+            Failure::Configuration(format!("--from: {reason}"))
+        }
+        // Another process has the directory: nothing is wrong with the configuration, and later it works.
+        Error::Config { option, reason } if option == "checkpoint.dir" => Failure::Surroundings(format!(
+            "{}: option `{option}`: {reason}",
+            loaded.document.place_of(option)
+        )),
+        _ => loaded.explain(error),
     }
 }
 

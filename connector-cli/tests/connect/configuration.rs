@@ -34,7 +34,7 @@ fn a_wrong_type_is_named_with_its_line_and_what_is_allowed() {
     let here = format!("p.toml:{}:", line("parallelism"));
     refused("parallelism = 2", "parallelism = \"2\"", &[&here, "`parallelism`", "a number such as 2"]);
     let here = format!("p.toml:{}:", line("checkpoint"));
-    refused("interval = \"100ms\"", "interval = 100", &[&here, "`checkpoint.interval`", "\"1s\""]);
+    refused("interval = \"20ms\"", "interval = 100", &[&here, "`checkpoint.interval`", "\"1s\""]);
     let here = format!("p.toml:{}:", line("rolling"));
     refused("\"8 MiB\"", "\"8 Mebi\"", &[&here, "`sink.rolling.size`", "\"8 MiB\""]);
     refused("on_checkpoint = true", "on_checkpoint = 1", &[&here, "`sink.rolling.on_checkpoint`", "boolean"]);

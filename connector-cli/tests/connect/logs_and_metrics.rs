@@ -44,10 +44,14 @@ fn metrics_are_served_as_prometheus_text_on_the_loopback_interface() {
         stream.read_to_string(&mut response).unwrap();
         response
     };
-    let metrics = get("/metrics");
-    assert!(metrics.starts_with("HTTP/1.1 200 OK"), "{metrics}");
     for name in ["numRecordsIn", "numRecordsOut", "numberOfCompletedCheckpoints", "filesWritten"] {
-        assert!(metrics.contains(&format!("\n{name}")), "{name} is not in {metrics}");
+        // A file is counted a moment after it can be seen.
+        let found = (0..100).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            let metrics = get("/metrics");
+            metrics.starts_with("HTTP/1.1 200 OK") && metrics.contains(&format!("\n{name}{{"))
+        });
+        assert!(found, "{name} is not in {}", get("/metrics"));
     }
     assert!(get("/").starts_with("HTTP/1.1 404"));
     signal(&child, "KILL");

@@ -27,6 +27,7 @@ fn parallelism_intervals_and_limits_may_change() {
         "parallelism={ source = 3, sink = 1, committer = 2 }",
         "checkpoint.interval=300ms",
         "sink.rolling.size=1 MiB",
+        "checkpoint.retain=5",
     ];
     let args: Vec<&str> = changes.iter().flat_map(|change| ["--set", change]).collect();
     place.run(&args).assert_done();
@@ -101,7 +102,7 @@ fn going_back_is_refused_unless_duplicates_are_accepted() {
     let first = stopped(&place, "TERM");
     let savepoint = first["savepoint"].as_str().unwrap();
     place.run(&[]).assert_done();
-    place.run(&["--from", savepoint]).assert_error(1, &["--accept-duplicates"]);
+    place.run(&["--from", savepoint]).assert_error(2, &["--from", "--accept-duplicates"]);
     let report = place.run(&["--from", savepoint, "--accept-duplicates"]).assert_done().report();
     let rest = count - first["records_in"].as_u64().unwrap();
     assert_eq!(report["records_in"], rest, "what came after the savepoint is read again");

@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The pipeline of the tests: the one of the documentation with short intervals.
 pub const PIPELINE: &str = r#"name = "lines"
 parallelism = 2
-checkpoint = { interval = "100ms", dir = "ckpt", retain = 2, timeout = "10m" }
+checkpoint = { interval = "20ms", dir = "ckpt", retain = 2, timeout = "10m" }
 restart = { strategy = "none" }
 on_lost = "fail"
 
@@ -74,11 +74,12 @@ impl Place {
         file.flush().unwrap();
     }
 
-    /// An input that takes long enough to be interrupted.
+    /// An input that takes long enough to be interrupted: a great many small parts have to be made of it.
     pub fn long_input(&self) -> u64 {
-        let count = 400_000;
+        let count = 60_000;
         self.lines("in/a.txt", 0, count);
         self.lines("in/b.txt", count, count);
+        self.edit("size = \"8 MiB\"", "size = \"4 KiB\"");
         2 * count
     }
 
