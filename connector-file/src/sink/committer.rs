@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -153,14 +154,7 @@ impl Publication {
             self.env.crash.hit("file-committer/before-rename");
             return match self.env.fs.rename(&staged, &name, Rename::NoReplace) {
                 Ok(()) => Ok(Found::Visible { before: false }),
-                Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                    let reason = format!(
-                        "both {} and {} are there; neither is touched, since one of them is not ours",
-                        staged.display(),
-                        name.display()
-                    );
-                    Ok(Found::Fatal(Error::data(file.name.clone(), None, reason)))
-                }
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => self.both(&staged, &name, at.file_id),
                 Err(e) => Err(Error::io(format!("rename to {}", name.display()), &staged)(e)),
             };
         }
@@ -191,6 +185,21 @@ impl Publication {
                 file.length
             ))),
         }
+    }
+
+    /// A file system without an atomic rename that replaces nothing gives the file its second name first: whoever died then
+    /// left both. Any other file of that name is not ours.
+    fn both(&self, staged: &Path, name: &Path, staged_id: u64) -> Result<Found> {
+        if look(&self.env, name)?.is_some_and(|at| at.file_id == staged_id) {
+            self.env.fs.remove_file(staged).map_err(Error::io("remove the first name", staged))?;
+            return Ok(Found::Visible { before: true });
+        }
+        let reason = format!(
+            "both {} and {} are there; neither is touched, since one of them is not ours",
+            staged.display(),
+            name.display()
+        );
+        Ok(Found::Fatal(Error::data(name.display().to_string(), None, reason)))
     }
 
     fn remove_inputs(&self, file: &FileCommittable) -> Result<bool> {

@@ -47,7 +47,7 @@ impl SinkFactory<MessageBatch> for FileSinkFactory {
                             Err(e) => refuse(format!("can't list {}: {e}", dir.display())),
                         };
                     }
-                    Err(e) if e.kind() == ErrorKind::NotFound => {}
+                    Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
                     Err(e) => return refuse(format!("can't reach {}: {e}", dir.display())),
                 }
             }

@@ -11,6 +11,7 @@ use connector_api::{Error, Result};
 use futures::StreamExt;
 
 use super::merge::{Merged, Merger};
+use super::present::still_hidden;
 use super::state::{CompactorState, Request};
 use crate::sink::committable::FileCommittable;
 use crate::sink::config::SinkConfig;
@@ -29,26 +30,35 @@ pub(crate) struct Compactor {
 }
 
 impl Compactor {
-    pub(crate) fn new(
-        context: &OperatorContext,
+    /// Goes on with the merges of these states.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`still_hidden`].
+    pub(crate) async fn open(
+        context: OperatorContext,
         config: Arc<SinkConfig>,
         drains: bool,
         states: Vec<CompactorState>,
-    ) -> Self {
+    ) -> Result<Self> {
+        let mut held = Vec::with_capacity(states.len());
+        for CompactorState { checkpoint, inputs } in states {
+            let inputs = still_hidden(&context, &config, inputs).await?;
+            if !inputs.is_empty() {
+                held.push(CompactorState { checkpoint, inputs });
+            }
+        }
         let env = context.env.clone();
         let uid = Uid { attempt: context.attempt, subtask: context.subtask };
-        let going_back = context.restored.is_some_and(|restored| restored.going_back);
-        let merger = Merger::new(env.clone(), config, uid, going_back);
-        Self { env, drains, next: 0, held: states, running: BTreeMap::new(), merger }
+        let merger = Merger::new(env.clone(), config, uid);
+        Ok(Self { env, drains, next: 0, held, running: BTreeMap::new(), merger })
     }
 
     fn finish(&mut self, merged: Merged, out: &mut Output<FileCommittable>) -> Result<()> {
         let (number, result) = merged;
         // Also after a failure: `close` waits for those that are left.
         self.running.remove(&number);
-        if let Some(file) = result? {
-            out.emit(file);
-        }
+        out.emit(result?);
         Ok(())
     }
 }

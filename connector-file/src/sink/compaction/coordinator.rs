@@ -1,5 +1,7 @@
 //! The coordinator: gathers parts over writers and checkpoints, and says which are merged.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use connector_api::Result;
 use connector_api::env::Environment;
@@ -7,16 +9,16 @@ use connector_api::id::CheckpointId;
 use connector_api::sink::{Checkpoint, Operator, OperatorContext, Output, Prepare};
 
 use super::pack::{is_near, pack};
+use super::present::still_hidden;
 use super::state::{CoordinatorState, Request};
 use crate::sink::committable::FileCommittable;
-use crate::sink::config::Compaction;
-use crate::sink::naming::PartNames;
+use crate::sink::config::{Compaction, SinkConfig};
 
 /// Fires every so many checkpoints, counted from the first part that it holds; at once when no more input will come.
 #[derive(Debug)]
 pub(crate) struct Coordinator {
     env: Environment,
-    names: PartNames,
+    config: Arc<SinkConfig>,
     /// How many checkpoints are merged together; 0 passes everything on.
     every: u32,
     size: Option<u64>,
@@ -26,25 +28,32 @@ pub(crate) struct Coordinator {
 }
 
 impl Coordinator {
-    pub(crate) fn new(
-        context: &OperatorContext,
-        names: PartNames,
+    /// Goes on with what these states hold.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`still_hidden`].
+    pub(crate) async fn open(
+        context: OperatorContext,
+        config: Arc<SinkConfig>,
         compaction: &Compaction,
         states: Vec<CoordinatorState>,
-    ) -> Self {
+    ) -> Result<Self> {
         let (every, size) = match compaction {
             Compaction::Merge(merge) => (merge.checkpoints, merge.size.map(|size| size.0)),
             Compaction::Drain => (0, None),
         };
         let checkpoints = states.iter().map(|state| state.checkpoints).max().unwrap_or(0);
         let held = states.into_iter().flat_map(|state| state.held).collect();
-        Self { env: context.env.clone(), names, every, size, checkpoints, held, ended: false }
+        let held = still_hidden(&context, &config, held).await?;
+        Ok(Self { env: context.env, config, every, size, checkpoints, held, ended: false })
     }
 
     fn fire(&mut self, out: &mut Output<Request>) {
         self.checkpoints = 0;
         let mut held = std::mem::take(&mut self.held);
-        held.sort_by_cached_key(|file| (self.names.parse(&file.name), file.name.clone()));
+        let names = &self.config.names;
+        held.sort_by_cached_key(|file| (names.parse(&file.name), file.name.clone()));
         for mut group in pack(held, self.size) {
             match group.len() {
                 1 => group.drain(..).for_each(|file| out.emit(Request::Pass(file))),

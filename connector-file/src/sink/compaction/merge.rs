@@ -1,7 +1,6 @@
 //! One merge, and the thread that does them one after the other.
 
 use std::collections::VecDeque;
-use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,8 +13,8 @@ use crate::sink::config::SinkConfig;
 use crate::sink::naming::{self, Uid};
 use crate::sink::part::{PartFile, Piece, concatenate, look};
 
-/// The result of a merge: what to commit, or none when everything was visible already (after going back).
-pub(super) type Merged = (u64, Result<Option<FileCommittable>>);
+/// The number of a merge, and its result.
+pub(super) type Merged = (u64, Result<FileCommittable>);
 
 /// Does merges in the background, one at a time: several at once would only wait for one device.
 #[derive(Debug)]
@@ -29,7 +28,6 @@ struct Shared {
     env: Environment,
     config: Arc<SinkConfig>,
     uid: Uid,
-    going_back: bool,
     given_up: AtomicBool,
     queue: Mutex<Queue>,
     done: UnboundedSender<Merged>,
@@ -42,13 +40,12 @@ struct Queue {
 }
 
 impl Merger {
-    pub(super) fn new(env: Environment, config: Arc<SinkConfig>, uid: Uid, going_back: bool) -> Self {
+    pub(super) fn new(env: Environment, config: Arc<SinkConfig>, uid: Uid) -> Self {
         let (done, results) = unbounded();
         let shared = Shared {
             env,
             config,
             uid,
-            going_back,
             given_up: AtomicBool::new(false),
             queue: Mutex::default(),
             done,
@@ -127,7 +124,7 @@ impl Drop for Worker {
 }
 
 impl Shared {
-    fn report(&self, number: u64, merged: Result<Option<FileCommittable>>) {
+    fn report(&self, number: u64, merged: Result<FileCommittable>) {
         // The receiver is gone when the compactor was dropped: then nobody wants the result.
         let _ = self.done.unbounded_send((number, merged));
     }
@@ -140,11 +137,10 @@ impl Shared {
         if self.given_up.load(Ordering::Relaxed) { Err(Error::Cancelled("merge".into())) } else { Ok(()) }
     }
 
-    fn merge(&self, inputs: Vec<FileCommittable>) -> Result<Option<FileCommittable>> {
+    fn merge(&self, inputs: Vec<FileCommittable>) -> Result<FileCommittable> {
         let dir = &self.config.dir;
-        let mut inputs = self.present(inputs)?;
-        if inputs.len() < 2 {
-            return Ok(inputs.pop());
+        for input in &inputs {
+            self.check_input(input)?;
         }
         self.env.crash.hit("file-compactor/before-merge");
         let name = inputs[0].name.clone();
@@ -162,50 +158,26 @@ impl Shared {
         self.env.crash.hit("file-compactor/after-merge");
         self.env.fs.sync_dir(dir).map_err(Error::io("sync", dir))?;
         self.env.crash.hit("file-compactor/after-sync");
-        let inputs = inputs.into_iter().flat_map(|input| {
-            std::iter::once(input.staged).chain(input.inputs)
-        });
-        Ok(Some(FileCommittable { staged, name, length, inputs: inputs.collect() }))
+        let inputs = inputs.into_iter().flat_map(|input| std::iter::once(input.staged).chain(input.inputs));
+        Ok(FileCommittable { staged, name, length, inputs: inputs.collect() })
     }
 
-    /// The inputs that are still hidden. All of them must be, unless the job went back to a checkpoint from before their
-    /// commit: then those that became visible are left out.
-    fn present(&self, inputs: Vec<FileCommittable>) -> Result<Vec<FileCommittable>> {
-        let dir = &self.config.dir;
-        let mut present = Vec::with_capacity(inputs.len());
-        for input in inputs {
-            let path = naming::path_in(dir, &input.staged)?;
-            let name = naming::path_in(dir, &input.name)?;
-            let found = look(&self.env, &path)?;
-            let visible = self.going_back && look(&self.env, &name)?.is_some();
-            match found {
-                Some(_) if visible => {}
-                Some(at) if at.len == input.length => {
-                    present.push(input);
-                    continue;
-                }
-                Some(at) => {
-                    let reason = format!(
-                        "has {} bytes, its committable says {}: it was changed after it was closed",
-                        at.len, input.length
-                    );
-                    return Err(Error::data(path.display().to_string(), None, reason));
-                }
-                None if self.going_back => {}
-                None => {
-                    let gone = std::io::Error::from(ErrorKind::NotFound);
-                    return Err(Error::Lost(format!(
-                        "the part {} that was to be merged is gone, with {} bytes: {gone}",
-                        path.display(),
-                        input.length
-                    )));
-                }
+    fn check_input(&self, input: &FileCommittable) -> Result<()> {
+        let path = naming::path_in(&self.config.dir, &input.staged)?;
+        match look(&self.env, &path)? {
+            Some(at) if at.len == input.length => Ok(()),
+            Some(at) => {
+                let reason = format!(
+                    "has {} bytes, its committable says {}: it was changed after it was closed",
+                    at.len, input.length
+                );
+                Err(Error::data(path.display().to_string(), None, reason))
             }
-            tracing::warn!(
-                part = %path.display(),
-                "is not merged: it became visible after the checkpoint that the job went back to"
-            );
+            None => Err(Error::Lost(format!(
+                "the part {} that was to be merged is gone, with {} bytes",
+                path.display(),
+                input.length
+            ))),
         }
-        Ok(present)
     }
 }

@@ -12,6 +12,7 @@ mod compactor;
 mod coordinator;
 mod merge;
 mod pack;
+mod present;
 mod state;
 
 use std::sync::Arc;
@@ -20,9 +21,9 @@ use connector_api::sink::{Parallelism, Partition, Topology};
 
 use super::committable::FileCommittable;
 use super::config::{Compaction, SinkConfig};
-use compactor::Compactor;
-use coordinator::Coordinator;
 
+pub(crate) use compactor::Compactor;
+pub(crate) use coordinator::Coordinator;
 pub(crate) use state::{CompactorState, CoordinatorState, Request};
 
 /// The uid of the coordinator's stage.
@@ -38,16 +39,14 @@ pub(crate) fn topology(
     config: &Arc<SinkConfig>,
     compaction: &Compaction,
 ) -> Topology<FileCommittable, FileCommittable> {
-    let (names, merge) = (config.names.clone(), compaction.clone());
-    let config = config.clone();
-    let drains = *compaction == Compaction::Drain;
+    let (for_coordinator, compaction) = (config.clone(), compaction.clone());
+    let (for_compactor, drains) = (config.clone(), compaction == Compaction::Drain);
     Topology::new()
         .stage(COORDINATOR_UID, Parallelism::One, Partition::Rebalance, move |context, states| {
-            let coordinator = Coordinator::new(&context, names.clone(), &merge, states);
-            async move { Ok(coordinator) }
+            let (config, compaction) = (for_coordinator.clone(), compaction.clone());
+            async move { Coordinator::open(context, config, &compaction, states).await }
         })
         .stage(COMPACTOR_UID, Parallelism::Same, Partition::Rebalance, move |context, states| {
-            let compactor = Compactor::new(&context, config.clone(), drains, states);
-            async move { Ok(compactor) }
+            Compactor::open(context, for_compactor.clone(), drains, states)
         })
 }

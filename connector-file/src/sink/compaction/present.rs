@@ -1,0 +1,56 @@
+//! What of restored state is still to be merged, after the job went back to an older checkpoint.
+
+use std::sync::Arc;
+
+use connector_api::Result;
+use connector_api::sink::OperatorContext;
+
+use crate::sink::committable::FileCommittable;
+use crate::sink::config::SinkConfig;
+use crate::sink::naming;
+use crate::sink::part::look;
+
+/// The files that are not visible yet. Looks only after going back: then what is gone has become visible, itself or as part
+/// of a merged file, and so has what stands under its final name. This is settled when the state is opened, because the
+/// next checkpoint, from which a later attempt goes on, is no longer one that was gone back to.
+///
+/// A hidden file of such a part that is still there is removed with the first file that is left; if none is left, by the
+/// sweep of the next attempt.
+///
+/// # Errors
+///
+/// Those of looking.
+pub(super) async fn still_hidden(
+    context: &OperatorContext,
+    config: &Arc<SinkConfig>,
+    files: Vec<FileCommittable>,
+) -> Result<Vec<FileCommittable>> {
+    if !context.restored.is_some_and(|restored| restored.going_back) {
+        return Ok(files);
+    }
+    let (env, config) = (context.env.clone(), config.clone());
+    let looked = context.env.blocking("look for parts to merge", move || {
+        let (mut hidden, mut stale) = (Vec::with_capacity(files.len()), Vec::new());
+        for file in files {
+            let path = naming::path_in(&config.dir, &file.staged)?;
+            let is_there = look(&env, &path)?.is_some();
+            let is_visible = look(&env, &naming::path_in(&config.dir, &file.name)?)?.is_some();
+            if is_there && !is_visible {
+                hidden.push(file);
+                continue;
+            }
+            tracing::warn!(
+                part = %path.display(),
+                "is not merged: it became visible after the checkpoint that the job went back to"
+            );
+            if is_there {
+                stale.push(file.staged);
+            }
+        }
+        if let Some(first) = hidden.first_mut() {
+            first.inputs.extend(stale);
+        }
+        Ok(hidden)
+    });
+    looked.await
+}
