@@ -1,4 +1,75 @@
 //! From an author's [`SplitReader`] to the reader that a host drives.
+//!
+//! ```
+//! use async_trait::async_trait;
+//! use connector_api::id::SplitId;
+//! use connector_api::source::{ReaderContext, Split};
+//! use connector_api::{Batch, Result};
+//! use connector_base::reader::{
+//!     Fetched, Positions, ReaderOptions, SplitFetchReader, SplitReader, SplitReaderFactory,
+//! };
+//!
+//! /// The numbers `next..end`: what to read, and how far it was read.
+//! #[derive(Clone, serde::Serialize, serde::Deserialize)]
+//! struct Numbers {
+//!     id: u32,
+//!     next: u64,
+//!     end: u64,
+//! }
+//! connector_api::stored!(Numbers, "numbers");
+//!
+//! impl Split for Numbers {
+//!     fn id(&self) -> SplitId {
+//!         SplitId::new(self.id.to_string())
+//!     }
+//! }
+//!
+//! struct NumberReader(Numbers);
+//!
+//! #[async_trait]
+//! impl SplitReader for NumberReader {
+//!     type Batch = Vec<u64>;
+//!     type Position = u64;
+//!
+//!     async fn fetch(&mut self) -> Result<Option<Fetched<Vec<u64>, u64>>> {
+//!         let start = self.0.next;
+//!         let end = self.0.end.min(start + 1000);
+//!         if start == end {
+//!             return Ok(None);
+//!         }
+//!         self.0.next = end;
+//!         let rows: Vec<u64> = (start..end).collect();
+//!         // Behind the first n rows, reading begins again at start + n.
+//!         let positions = Positions::by(move |n| start + n as u64);
+//!         Ok(Some(Fetched::rows(Batch::new(rows), positions)))
+//!     }
+//! }
+//!
+//! struct NumberSplits;
+//!
+//! #[async_trait]
+//! impl SplitReaderFactory for NumberSplits {
+//!     type Split = Numbers;
+//!     type Reader = NumberReader;
+//!
+//!     async fn open(&self, split: &Numbers) -> Result<NumberReader> {
+//!         Ok(NumberReader(split.clone()))
+//!     }
+//!
+//!     fn advance(&self, split: &mut Numbers, position: u64, _skip: u64) {
+//!         split.next = position;
+//!     }
+//!
+//!     fn skip(&self, _: &Numbers) -> u64 {
+//!         0 // No reader of this factory states `Positions::Whole`.
+//!     }
+//! }
+//!
+//! /// What `Source::reader` returns.
+//! fn reader(context: ReaderContext) -> SplitFetchReader<NumberSplits> {
+//!     SplitFetchReader::new(NumberSplits, context.env, ReaderOptions::default())
+//! }
+//! ```
 
 mod author;
 mod error;
@@ -22,6 +93,7 @@ use progress::Progress;
 use task::{Budget, Key, Message, Outlet, What};
 
 pub use author::{BatchOf, Fetched, PositionOf, Positions, SplitReader, SplitReaderFactory};
+pub use task::CRASH_POINTS;
 
 /// How a [`SplitFetchReader`] behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +189,8 @@ impl<F: SplitReaderFactory> SplitFetchReader<F> {
         let key = self.next_key;
         self.next_key += 1;
         let outlet = Outlet::new(key, sender);
-        let work = task::run(Arc::clone(&self.factory), split.clone(), self.budget.clone(), outlet);
+        let (factory, crash) = (Arc::clone(&self.factory), self.env.crash.clone());
+        let work = task::run(factory, split.clone(), self.budget.clone(), crash, outlet);
         let task = self.env.spawner.spawn(&format!("read {id}"), Box::pin(work));
         self.progress.add(key, split);
         self.keys.insert(id.clone(), key);

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use connector_api::env::CrashPoints;
 use connector_api::source::Split;
 use connector_api::{Batch, Error, Result, RowBatch};
 use futures::FutureExt;
@@ -15,6 +16,15 @@ use super::error::of_split;
 
 /// Tells the additions of splits apart, also those of one split that came twice.
 pub(super) type Key = u64;
+
+/// Crash point: rows were fetched and not emitted.
+const AFTER_FETCH: &str = "split-reader/after-fetch";
+
+/// Crash point: a split is about to be opened.
+const BEFORE_OPEN: &str = "split-reader/before-open";
+
+/// The places in the reader where a test lets the process die.
+pub const CRASH_POINTS: &[&str] = &[BEFORE_OPEN, AFTER_FETCH];
 
 /// Fetches of one split that may be under way or waiting for the host: one queued, one being fetched.
 const TURNS: usize = 2;
@@ -99,10 +109,11 @@ pub(super) async fn run<F: SplitReaderFactory>(
     factory: Arc<F>,
     split: F::Split,
     budget: Budget,
+    crash: CrashPoints,
     outlet: Outlet<BatchOf<F>, PositionOf<F>>,
 ) {
     // The author's reader is dropped when this returns: before the end is announced.
-    let result = AssertUnwindSafe(read(&*factory, &split, &budget, &outlet)).catch_unwind().await;
+    let result = AssertUnwindSafe(read(&*factory, &split, &budget, &crash, &outlet)).catch_unwind().await;
     outlet.end(match result {
         Ok(Ok(())) => What::Finished,
         Ok(Err(error)) => What::Failed(of_split(error, &split.id())),
@@ -117,18 +128,21 @@ async fn read<F: SplitReaderFactory>(
     factory: &F,
     split: &F::Split,
     budget: &Budget,
+    crash: &CrashPoints,
     outlet: &Outlet<BatchOf<F>, PositionOf<F>>,
 ) -> Result<()> {
     let turns = Arc::new(Semaphore::new(TURNS));
     let mut to_skip = factory.skip(split);
     let mut watermark_so_far = None;
     let mut idle = false;
+    crash.hit(BEFORE_OPEN);
     let mut reader = factory.open(split).await?;
     loop {
         // Never closed.
         let Ok(turn) = Arc::clone(&turns).acquire_owned().await else { return Ok(()) };
         let turn = Some(turn);
         let Some(fetched) = reader.fetch().await? else { return Ok(()) };
+        crash.hit(AFTER_FETCH);
         if idle && !matches!(fetched, Fetched::Idle) {
             idle = false;
             outlet.say(What::Active, None, None);

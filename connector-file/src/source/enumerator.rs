@@ -18,6 +18,12 @@ use super::config::SourceConfig;
 use super::listing::{Found, list};
 use super::split::{FileSplit, cut};
 
+/// Crash point: the files were listed, no reader and no checkpoint knows of them yet.
+const AFTER_LISTING: &str = "file-enumerator/after-listing";
+
+/// The places in the source where a test lets the process die, beside those of `connector_base::reader`.
+pub const CRASH_POINTS: &[&str] = &[AFTER_LISTING];
+
 /// What the enumerator keeps in checkpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEnumeratorState {
@@ -99,7 +105,7 @@ impl FileEnumerator {
         self.total_bytes = found.iter().map(|f| f.file.len).sum();
         let known: HashSet<_> = self.pending.iter().map(Split::id).collect();
         let splits = found.iter().flat_map(|f| cut(&f.path, f.file, self.config.split_size));
-        self.pending.extend(splits.filter(|split| !known.contains(&split.id())));
+        self.pending.extend(splits.filter(|split| known.is_empty() || !known.contains(&split.id())));
         self.listed = true;
     }
 
@@ -170,6 +176,7 @@ impl SplitEnumerator for FileEnumerator {
         let Poll::Ready(result) = Pin::new(&mut listing.result).poll(waker) else { return Ok(()) };
         self.listing = None;
         let found = result.unwrap_or(Err(Error::Cancelled("listing".into())))?;
+        self.env.crash.hit(AFTER_LISTING);
         self.take_in(&found);
         self.serve(context);
         Ok(())

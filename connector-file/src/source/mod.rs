@@ -30,7 +30,7 @@ use connector_api::{MessageBatch, Result};
 use connector_base::reader::{ReaderOptions, SplitFetchReader};
 
 pub use config::{Format, SourceOptions};
-pub use enumerator::{FileEnumerator, FileEnumeratorState};
+pub use enumerator::{CRASH_POINTS, FileEnumerator, FileEnumeratorState};
 pub use factory::FileSourceFactory;
 pub use reader::{FileReader, FileSplits};
 pub use split::{FileSplit, FileState, RelativePath};

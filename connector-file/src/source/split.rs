@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use connector_api::env::Metadata;
@@ -12,9 +13,9 @@ use connector_api::source::Split;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A path below the path of the option, so that a checkpoint stays valid when the whole tree moves. Never empty, never
-/// leading out. Names need not be UTF-8.
+/// leading out. Names need not be UTF-8. Cloning is cheap.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RelativePath(PathBuf);
+pub struct RelativePath(Arc<Path>);
 
 impl RelativePath {
     /// Takes a path of plain names; none for any other.
@@ -22,7 +23,7 @@ impl RelativePath {
         let path = path.into();
         let mut parts = path.components();
         let plain = parts.clone().next().is_some() && parts.all(|part| matches!(part, Component::Normal(_)));
-        plain.then_some(Self(path))
+        plain.then(|| Self(path.into()))
     }
 
     /// The path.
@@ -201,7 +202,7 @@ mod tests {
             assert_eq!(RelativePath::new(bad), None, "{bad}");
         }
         let mut split = cut(&path(b"abcd"), file(9), 100).remove(0);
-        split.path = RelativePath("../x".into());
+        split.path = RelativePath(Path::new("../x").into());
         assert!(FileSplit::from_bytes(&split.to_bytes().unwrap()).is_err());
     }
 

@@ -1,142 +1,20 @@
-//! The source as a host sees it: one enumerator, several readers, real files.
+//! The rules of the source, on real files.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
-use connector_api::env::Environment;
 use connector_api::factory::ByteSize;
-use connector_api::id::{AttemptId, CheckpointId, ReaderId, RunId};
+use connector_api::id::{CheckpointId, ReaderId};
 use connector_api::source::{
-    EnumeratorAction, EnumeratorCommand, EnumeratorContext, ReaderCommand, ReaderEvent, SourceReader, Split,
-    SplitEnumerator,
+    EnumeratorCommand, ReaderCommand, ReaderEvent, SourceReader, Split, SplitEnumerator,
 };
 use connector_api::{Error, Stored};
 use tempfile::TempDir;
 
-use super::*;
-
-/// A host on one task.
-struct Host {
-    enumerator: FileEnumerator,
-    context: EnumeratorContext<FileSplit>,
-    readers: BTreeMap<ReaderId, SplitFetchReader<FileSplits>>,
-    ended: BTreeSet<ReaderId>,
-    told: Vec<ReaderId>,
-    finished: Vec<String>,
-    /// What readers said and the enumerator was not told yet.
-    asked: Vec<EnumeratorCommand<FileSplit>>,
-}
-
-type Reader = SplitFetchReader<FileSplits>;
-
-fn attempt() -> AttemptId {
-    AttemptId { run: RunId(1), number: 1 }
-}
-
-fn environment() -> Environment {
-    connector_runtime::local::environment()
-}
-
-fn reader_of(source: &FileSource, reader: ReaderId) -> Reader {
-    source.reader(ReaderContext { env: environment(), reader, parallelism: 2, attempt: attempt() }).unwrap()
-}
-
-impl Host {
-    fn new(source: &FileSource, parallelism: u32, restored: Option<FileEnumeratorState>) -> Self {
-        let setup = EnumeratorSetup { env: environment(), parallelism, attempt: attempt() };
-        let enumerator = source.enumerator(setup, restored).unwrap();
-        let mut host = Self {
-            enumerator,
-            context: EnumeratorContext::new(parallelism),
-            readers: BTreeMap::new(),
-            ended: BTreeSet::new(),
-            told: Vec::new(),
-            finished: Vec::new(),
-            asked: Vec::new(),
-        };
-        host.tell(EnumeratorCommand::Start).unwrap();
-        for reader in (0..parallelism).map(ReaderId) {
-            host.add(source, reader);
-        }
-        host
-    }
-
-    fn add(&mut self, source: &FileSource, reader: ReaderId) {
-        self.readers.insert(reader, reader_of(source, reader));
-        self.context.reader_added(reader);
-        self.tell(EnumeratorCommand::AddReader(reader)).unwrap();
-    }
-
-    fn tell(&mut self, command: EnumeratorCommand<FileSplit>) -> Result<()> {
-        self.enumerator.handle(command, &mut self.context)?;
-        self.deliver()
-    }
-
-    fn deliver(&mut self) -> Result<()> {
-        for action in self.context.take_actions() {
-            match action {
-                EnumeratorAction::Assign(reader, splits) => {
-                    self.readers.get_mut(&reader).unwrap().handle(ReaderCommand::AddSplits(splits))?;
-                }
-                EnumeratorAction::NoMoreSplits(reader) => {
-                    self.told.push(reader);
-                    self.readers.get_mut(&reader).unwrap().handle(ReaderCommand::NoMoreSplits)?;
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-        Ok(())
-    }
-
-    /// The next batch, or none at the end of all readers.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<(ReaderId, Batch)>>> {
-        loop {
-            self.enumerator.poll(cx, &mut self.context)?;
-            self.deliver()?;
-            for (id, reader) in &mut self.readers {
-                while let Poll::Ready(event) = reader.poll_next(cx)? {
-                    match event {
-                        ReaderEvent::Batch { batch, .. } => return Poll::Ready(Ok(Some((*id, batch.rows)))),
-                        ReaderEvent::SplitRequest => self.asked.push(EnumeratorCommand::SplitRequest(*id)),
-                        ReaderEvent::SplitFinished(split) => {
-                            self.finished.push(split.to_string());
-                            self.asked.push(EnumeratorCommand::SplitFinished(*id, split));
-                        }
-                        ReaderEvent::EndOfInput => assert!(self.ended.insert(*id), "the end came twice"),
-                        other => panic!("{other:?}"),
-                    }
-                }
-            }
-            if self.asked.is_empty() {
-                let all = self.ended.len() == self.readers.len();
-                return if all { Poll::Ready(Ok(None)) } else { Poll::Pending };
-            }
-            std::mem::take(&mut self.asked).into_iter().try_for_each(|command| self.tell(command))?;
-        }
-    }
-
-    async fn next(&mut self) -> Result<Option<(ReaderId, Batch)>> {
-        let next = poll_fn(|cx| self.poll(cx));
-        tokio::time::timeout(Duration::from_secs(20), next).await.expect("the host hangs")
-    }
-
-    async fn rest(&mut self) -> Result<Vec<String>> {
-        let mut records = Vec::new();
-        while let Some((_, batch)) = self.next().await? {
-            records.extend(texts(&batch));
-        }
-        Ok(records)
-    }
-}
-
-type Batch = MessageBatch;
-
-fn texts(batch: &MessageBatch) -> Vec<String> {
-    batch.iter().map(|m| String::from_utf8_lossy(m.value.unwrap()).into_owned()).collect()
-}
+use super::host::*;
+use crate::source::*;
 
 /// A tree of files.
 fn tree(files: &[(&str, &str)]) -> TempDir {
@@ -250,10 +128,12 @@ async fn names_that_are_not_utf8_are_read() {
     assert_eq!(read_in(&dir, |_| {}).await, ["a", "a"]);
 }
 
+type Change = fn(&Path);
+
 #[tokio::test]
 async fn a_file_that_changes_under_the_reader_is_named() {
     let long: String = (0..200_000).map(|i| format!("line {i}\n")).collect();
-    let cases: [(&str, fn(&std::path::Path)); 5] = [
+    let cases: [(&str, Change); 5] = [
         ("shrank", |path| fs::OpenOptions::new().write(true).open(path).unwrap().set_len(600_000).unwrap()),
         ("grew", |path| fs::OpenOptions::new().write(true).open(path).unwrap().set_len(9_000_000).unwrap()),
         ("modified", |path| {
@@ -413,7 +293,7 @@ async fn a_finished_split_is_restored_without_its_file() {
         [("a:0".into(), Some(2))]
     );
     fs::remove_file(dir.path().join("in/a")).unwrap();
-    let mut reader = reader_of(&source, ReaderId(0));
+    let mut reader = reader_of(&source, ReaderId(0), environment());
     reader.handle(ReaderCommand::AddSplits(splits)).unwrap();
     let event = poll_fn(|cx| reader.poll_next(cx)).await.unwrap();
     assert!(matches!(event, ReaderEvent::SplitFinished(id) if id.as_str() == "a:0"));

@@ -1,0 +1,5 @@
+//! The source as a host sees it: one enumerator, several readers.
+
+mod faults;
+mod host;
+mod rules;
