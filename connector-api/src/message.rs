@@ -108,7 +108,7 @@ impl MessageBatch {
         Ok(Self {
             buffer,
             window: 0..values.len(),
-            content: content(&values) + keys.as_deref().map_or(0, |keys| content(keys)),
+            content: content(&values) + keys.as_deref().map_or(0, content),
             values: Arc::new(values),
             keys: keys.map(Arc::new),
             columns: Arc::default(),

@@ -1,5 +1,5 @@
 //! Jobs on simulated files and simulated time: every row is visible exactly once, whatever happens.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
 

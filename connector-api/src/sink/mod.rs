@@ -29,7 +29,7 @@ pub use plan::{
     Committing, OpenCommitter, OpenWriter, Partitioner, References, SinkPlan, SweepOrphans, WriterPlan,
     partition_by,
 };
-pub use topology::{OpenOperator, Parallelism, Partition, Stage, Topology};
+pub use topology::{KeyOf, OpenOperator, Parallelism, Partition, Stage, Topology};
 pub use writer::{
     CommittingWriter, Flush, OperatorContext, Restored, SinkWriter, StatefulWriter, WriterContext,
 };

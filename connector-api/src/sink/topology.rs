@@ -30,8 +30,11 @@ pub enum Partition {
     /// Evenly, in turn.
     Rebalance,
     /// By a key: items of equal keys go to the same instance. Made by [`Partition::by`].
-    Key(Arc<dyn Fn(&Bytes) -> Result<u64> + Send + Sync>),
+    Key(KeyOf),
 }
+
+/// Reads the key off an item in its envelope.
+pub type KeyOf = Arc<dyn Fn(&Bytes) -> Result<u64> + Send + Sync>;
 
 impl Partition {
     /// By a key of the item.

@@ -10,7 +10,7 @@ use connector_api::env::Environment;
 use connector_api::id::{AttemptId, CheckpointId, ReaderId};
 use connector_api::sink::{References, Restored, WriterContext};
 use connector_api::source::{DynState, EnumeratorCommand};
-use connector_api::{Error, Result};
+use connector_api::{Error, Result, metrics as names};
 use tokio::sync::mpsc;
 
 use super::Shared;
@@ -75,6 +75,8 @@ pub(super) struct Attempt<'a> {
     reports: mpsc::UnboundedReceiver<Report>,
     open_tasks: usize,
     stop_requested: bool,
+    /// The enumerator's numbers as they were shown last: unassigned splits, bytes in all.
+    shown: (Option<u64>, Option<u64>),
     /// Says to the supervisor that a checkpoint is complete, with the counts up to it.
     completed: &'a mut (dyn FnMut(CheckpointId, Counts) + Send),
 }
@@ -202,6 +204,7 @@ impl<'a> Attempt<'a> {
             reports,
             open_tasks,
             stop_requested: stop,
+            shown: (None, None),
             completed,
         };
 
@@ -225,8 +228,8 @@ impl<'a> Attempt<'a> {
         }
         let readers = readers.into_iter().zip(deal(splits, config.source_parallelism));
         let data = DataSetup {
+            context: TaskContext { env: env.clone(), job: Arc::from(config.name.as_str()), live },
             env,
-            context: TaskContext { job: Arc::from(config.name.as_str()), live },
             attempt,
             restored,
             readers: readers.map(|(commands, splits)| ReaderSetup { splits, commands }).collect(),
@@ -318,10 +321,24 @@ impl<'a> Attempt<'a> {
             if let Err(end) = step {
                 return end;
             }
-            self.board.update(|progress| {
-                progress.unassigned_splits = self.source.unassigned();
-                progress.total_bytes = self.source.total_bytes();
-            });
+            self.show_source();
+        }
+    }
+
+    /// What the enumerator says of itself, to the board and to the metrics.
+    fn show_source(&mut self) {
+        let (unassigned, total) = (self.source.unassigned(), self.source.total_bytes());
+        if (unassigned, total) == self.shown {
+            return;
+        }
+        self.shown = (unassigned, total);
+        self.board.update(|progress| {
+            progress.unassigned_splits = unassigned;
+            progress.total_bytes = total;
+        });
+        if let Some(splits) = unassigned {
+            let job = self.shared.config.name.clone();
+            metrics::gauge!(names::UNASSIGNED_SPLITS, "job" => job).set(splits as f64);
         }
     }
 

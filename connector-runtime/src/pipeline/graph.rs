@@ -138,7 +138,7 @@ impl<A: RowBatch, B: RowBatch> Graph for Typed<A, B> {
             let sources = setup.readers.len();
             let mut outputs: Vec<OutputTo<B>> = Vec::with_capacity(sources);
             if setup.writer_commands.is_empty() {
-                outputs.extend(writers.into_iter().map(OutputTo::Chained));
+                outputs.extend(writers.into_iter().map(|writer| OutputTo::Chained(Box::new(writer))));
             } else {
                 let mut ways: Vec<Vec<_>> = (0..sources).map(|_| Vec::new()).collect();
                 for (i, (writer, commands)) in

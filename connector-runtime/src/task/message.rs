@@ -100,6 +100,7 @@ impl LiveCounts {
 /// What all tasks of an attempt share.
 #[derive(Clone, Debug)]
 pub(crate) struct TaskContext {
+    pub(crate) env: Environment,
     pub(crate) job: Arc<str>,
     pub(crate) live: Arc<LiveCounts>,
 }

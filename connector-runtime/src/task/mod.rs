@@ -2,6 +2,7 @@
 //! [`coordinate`](crate::coordinate); these are the thin shell around them.
 
 mod committer;
+mod gauges;
 mod inputs;
 mod message;
 mod output;

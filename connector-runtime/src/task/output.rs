@@ -13,7 +13,7 @@ use crate::coordinate::checkpoint::Trigger;
 /// Where a reader's batches go.
 pub(crate) enum OutputTo<B: RowBatch> {
     /// Into a writer in the same task.
-    Chained(WriterCore<B>),
+    Chained(Box<WriterCore<B>>),
     /// To writers in tasks of their own.
     Exchange(Exchange<B>),
 }

@@ -8,6 +8,7 @@ use connector_api::source::{BoxReader, ReaderCommand, ReaderEvent, SourceReader,
 use connector_api::{Batch, Error, Result, RowBatch, metrics as names};
 use tokio::sync::mpsc;
 
+use super::gauges::SourceGauges;
 use super::message::{
     Acknowledgement, Command, Counts, Element, Failure, Report, Reports, TaskContext, TaskState,
 };
@@ -32,6 +33,7 @@ pub(crate) struct SourceTask<A, B: RowBatch> {
     context: TaskContext,
     counts: Counts,
     counters: [metrics::Counter; 2],
+    gauges: SourceGauges,
     /// False behind a stopping savepoint and at the end of input.
     reading: bool,
     ended: bool,
@@ -68,6 +70,7 @@ impl<A: RowBatch, B: RowBatch> SourceTask<A, B> {
             context: context.clone(),
             counts: Counts::default(),
             counters,
+            gauges: SourceGauges::new(context, reader_id.0),
             reading: true,
             ended: false,
         }
@@ -172,6 +175,7 @@ impl<A: RowBatch, B: RowBatch> SourceTask<A, B> {
             }
             WatermarkStrategy::None | WatermarkStrategy::FromSource => None,
         };
+        let last_event_time = batch.timestamps.last().copied();
         let out = (self.step)(batch)?;
         if out.rows.rows() > 0 {
             match &mut self.output {
@@ -184,6 +188,7 @@ impl<A: RowBatch, B: RowBatch> SourceTask<A, B> {
         self.context.live.read(rows, bytes);
         self.counters[0].increment(rows);
         self.counters[1].increment(bytes);
+        self.gauges.emitted(last_event_time, &*self.context.env.clock);
         match highest.and_then(|millis| self.watermarks.update(&split, millis)) {
             None => Ok(()),
             risen => self.watermark(risen).await,
@@ -192,6 +197,7 @@ impl<A: RowBatch, B: RowBatch> SourceTask<A, B> {
 
     async fn watermark(&mut self, risen: Option<i64>) -> Result<()> {
         let Some(millis) = risen else { return Ok(()) };
+        self.gauges.watermark(millis, &*self.context.env.clock);
         match &mut self.output {
             OutputTo::Chained(writer) => writer.watermark(millis).await,
             OutputTo::Exchange(exchange) => exchange.broadcast(|| Element::Watermark(Some(millis))).await,
@@ -225,6 +231,7 @@ impl<A: RowBatch, B: RowBatch> SourceTask<A, B> {
     async fn barrier(&mut self, trigger: Trigger) -> Result<()> {
         let checkpoint = trigger.checkpoint.id;
         self.reading &= !trigger.stop;
+        self.gauges.barrier(&*self.context.env.clock);
         // Between two batches: the host holds no rows of the last one.
         let splits = self.reader.snapshot(checkpoint, 0)?;
         let mut counts = self.counts;

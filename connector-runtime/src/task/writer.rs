@@ -23,6 +23,7 @@ pub(crate) struct WriterCore<B: RowBatch> {
     pub(super) records: u64,
     pub(super) bytes: u64,
     counters: [metrics::Counter; 4],
+    send_time: metrics::Gauge,
 }
 
 impl<B: RowBatch> WriterCore<B> {
@@ -45,12 +46,16 @@ impl<B: RowBatch> WriterCore<B> {
             records: 0,
             bytes: 0,
             counters: counters.map(counter),
+            send_time: metrics::gauge!(names::CURRENT_SEND_TIME, &labels),
         }
     }
 
     pub(crate) async fn write(&mut self, batch: Batch<B>) -> Result<()> {
         let (records, bytes) = (batch.rows.rows() as u64, batch.rows.bytes() as u64);
+        let before = self.context.env.clock.monotonic();
         self.writer.write(batch).await?;
+        let took = self.context.env.clock.monotonic().saturating_sub(before);
+        self.send_time.set(took.as_secs_f64() * 1_000.0);
         self.records += records;
         self.bytes += bytes;
         self.context.live.written(records, bytes);

@@ -1,5 +1,5 @@
 //! A source and a sink in memory, with an outside world that survives the death of a job.
-#![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 pub mod sink;
 pub mod source;

@@ -1,0 +1,50 @@
+//! The gauges of FLIP-33 that readers and writers show.
+
+use std::time::Duration;
+
+use connector_api::env::Clock;
+use connector_api::metrics as names;
+use metrics::Gauge;
+
+use super::message::TaskContext;
+
+/// What a source task shows besides its counters.
+pub(super) struct SourceGauges {
+    emit_lag: Gauge,
+    watermark_lag: Gauge,
+    watermark: Gauge,
+    idle: Gauge,
+    last_emission: Duration,
+}
+
+impl SourceGauges {
+    pub(super) fn new(context: &TaskContext, subtask: u32) -> Self {
+        let labels = [("job", context.job.to_string()), ("subtask", subtask.to_string())];
+        let gauge = |name: &'static str| metrics::gauge!(name, &labels);
+        Self {
+            emit_lag: gauge(names::CURRENT_EMIT_EVENT_TIME_LAG),
+            watermark_lag: gauge(names::WATERMARK_LAG),
+            watermark: gauge(names::CURRENT_WATERMARK),
+            idle: gauge(names::SOURCE_IDLE_TIME),
+            last_emission: context.env.clock.monotonic(),
+        }
+    }
+
+    /// A batch was emitted; its last row has this event time.
+    pub(super) fn emitted(&mut self, last_event_time: Option<i64>, clock: &dyn Clock) {
+        self.last_emission = clock.monotonic();
+        if let Some(millis) = last_event_time {
+            self.emit_lag.set(clock.now_millis().saturating_sub(millis) as f64);
+        }
+    }
+
+    pub(super) fn watermark(&self, millis: i64, clock: &dyn Clock) {
+        self.watermark.set(millis as f64);
+        self.watermark_lag.set(clock.now_millis().saturating_sub(millis) as f64);
+    }
+
+    /// Brought up to date at every barrier.
+    pub(super) fn barrier(&self, clock: &dyn Clock) {
+        self.idle.set(clock.monotonic().saturating_sub(self.last_emission).as_millis() as f64);
+    }
+}
