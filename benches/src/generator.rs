@@ -12,6 +12,7 @@ use connector_api::source::{
 };
 use connector_api::{Batch, Error, Result, RowBatch, stored};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 /// Makes a batch.
 pub type Make<B> = Arc<dyn Fn() -> B + Send + Sync>;
@@ -25,13 +26,34 @@ pub struct Generator<B> {
     /// Makes one.
     pub make: Make<B>,
     /// Counts the splits that readers were given.
-    pub given: Arc<AtomicU64>,
+    pub given: Arc<Given>,
+}
+
+/// How many splits readers were given.
+#[derive(Debug, Default)]
+pub struct Given {
+    splits: AtomicU64,
+    changed: Notify,
+}
+
+impl Given {
+    fn add(&self, splits: usize) {
+        self.splits.fetch_add(splits as u64, Ordering::Release);
+        self.changed.notify_one();
+    }
+
+    /// Returns when this many were given. For one party at a time.
+    pub async fn reaches(&self, splits: u64) {
+        while self.splits.load(Ordering::Acquire) < splits {
+            self.changed.notified().await;
+        }
+    }
 }
 
 /// A number of batches to make. About as large as a split of files.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Numbers {
-    name: String,
+    id: SplitId,
     left: u64,
 }
 
@@ -39,7 +61,7 @@ stored!(Numbers, "bench-numbers");
 
 impl Split for Numbers {
     fn id(&self) -> SplitId {
-        SplitId::new(self.name.as_str())
+        self.id.clone()
     }
 }
 
@@ -59,7 +81,8 @@ impl<B: RowBatch> Source for Generator<B> {
 
     fn enumerator(&self, _: EnumeratorSetup, restored: Option<Unassigned>) -> Result<GeneratorEnumerator> {
         let all = || {
-            (0..self.splits).map(|i| Numbers { name: format!("in/part-{i:06}.txt:0"), left: self.batches })
+            (0..self.splits)
+                .map(|i| Numbers { id: SplitId::new(format!("in/part-{i:06}.txt:0")), left: self.batches })
         };
         Ok(GeneratorEnumerator {
             unassigned: restored.map_or_else(|| all().collect(), |state| state.0),
@@ -136,7 +159,7 @@ pub struct GeneratorReader<B> {
     no_more: bool,
     ended: bool,
     make: Make<B>,
-    given: Arc<AtomicU64>,
+    given: Arc<Given>,
 }
 
 impl<B: RowBatch> SourceReader for GeneratorReader<B> {
@@ -146,7 +169,7 @@ impl<B: RowBatch> SourceReader for GeneratorReader<B> {
     fn handle(&mut self, command: ReaderCommand<Numbers>) -> Result<()> {
         match command {
             ReaderCommand::AddSplits(splits) => {
-                self.given.fetch_add(splits.len() as u64, Ordering::Release);
+                self.given.add(splits.len());
                 self.splits.extend(splits);
             }
             ReaderCommand::NoMoreSplits => self.no_more = true,

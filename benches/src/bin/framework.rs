@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use benches::blackhole::Blackhole;
@@ -33,7 +33,7 @@ struct Arguments {
     #[arg(long)]
     dir: PathBuf,
     /// How many column-shaped batches a run moves.
-    #[arg(long, default_value_t = 500_000)]
+    #[arg(long, default_value_t = 2_000_000)]
     columns: u64,
     /// How many row-shaped batches a run moves.
     #[arg(long, default_value_t = 20_000)]
@@ -153,7 +153,7 @@ fn cost(work: impl FnOnce() -> Result) -> Result<Cost> {
 async fn through_runtime<B: RowBatch>(dir: &Path, batches: u64, make: Make<B>) -> Result {
     job::empty(dir)?;
     let sink = Blackhole::default();
-    let source = Generator { splits: 1, batches, make, given: Arc::new(AtomicU64::new(0)) };
+    let source = Generator { splits: 1, batches, make, given: Arc::default() };
     let job = job::job(source, &sink, 1, Duration::from_secs(1), dir);
     let mut handle = job.start(StartOptions::default()).await.map_err(|e| e.to_string())?;
     handle.wait().await.map_err(|e| e.to_string())?;

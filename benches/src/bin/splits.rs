@@ -5,11 +5,10 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use benches::blackhole::Blackhole;
-use benches::generator::Generator;
+use benches::generator::{Generator, Given};
 use benches::pairs::{PAIRS, Spread, verdict};
 use benches::{Result, exit, job, now};
 use clap::Parser;
@@ -92,8 +91,8 @@ impl Seconds {
     }
 }
 
-fn new_job(dir: &Path, splits: u64, interval: Duration) -> (Job, Arc<AtomicU64>) {
-    let given = Arc::new(AtomicU64::new(0));
+fn new_job(dir: &Path, splits: u64, interval: Duration) -> (Job, Arc<Given>) {
+    let given = Arc::<Given>::default();
     let source = Generator { splits, batches: 0, make: Arc::new(Vec::<u8>::new), given: Arc::clone(&given) };
     (job::job(source, &Blackhole::default(), 1, interval, dir), given)
 }
@@ -124,19 +123,9 @@ async fn measure(dir: &Path, splits: u64) -> Result<Seconds> {
 }
 
 /// Waits until the readers have all splits.
-async fn arrived(handle: &JobHandle, given: &AtomicU64, splits: u64) -> Result {
-    let started = now();
-    while given.load(Ordering::Acquire) < splits {
-        if started.elapsed() > Duration::from_secs(60) {
-            return Err(format!(
-                "{} of {splits} splits arrived: {:?}",
-                given.load(Ordering::Acquire),
-                handle.progress()
-            ));
-        }
-        tokio::task::yield_now().await;
-    }
-    Ok(())
+async fn arrived(handle: &JobHandle, given: &Given, splits: u64) -> Result {
+    let arrived = tokio::time::timeout(Duration::from_secs(60), given.reaches(splits)).await;
+    arrived.map_err(|_| format!("not all of {splits} splits arrived: {:?}", handle.progress()))
 }
 
 /// The median duration of this many checkpoints, each with all splits in its state.
