@@ -29,7 +29,7 @@ impl Display {
     pub(crate) fn new(env: &Environment, totals: &Totals, screen: &Screen) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::no_length();
-            if let Ok(style) = ProgressStyle::with_template("{elapsed_precise} {msg}") {
+            if let Ok(style) = ProgressStyle::with_template("{elapsed} {wide_msg}") {
                 bar.set_style(style);
             }
             screen.share_with(&bar);
@@ -68,7 +68,7 @@ impl Display {
             && let Some(total) = progress.total_bytes
         {
             bar.set_length(total);
-            if let Ok(style) = ProgressStyle::with_template("{elapsed_precise} [{bar:24}] {msg}") {
+            if let Ok(style) = ProgressStyle::with_template("{elapsed} [{bar:16}] {wide_msg}") {
                 bar.set_style(style.progress_chars("=> "));
             }
         }

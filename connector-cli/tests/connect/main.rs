@@ -6,6 +6,8 @@
 
 mod commands;
 mod configuration;
+#[cfg(feature = "crash-points")]
+mod crashing;
 mod logs_and_metrics;
 mod restoring;
 mod running;
