@@ -69,7 +69,7 @@ fn visible(path: &Path, excluded: &BTreeSet<OsString>) -> Result<Files> {
         for entry in std::fs::read_dir(path).map_err(at)? {
             let entry = entry.map_err(at)?;
             let name = entry.file_name();
-            if !name.to_string_lossy().starts_with('.') && !excluded.contains(&name) {
+            if !name.to_string_lossy().starts_with(['.', '_']) && !excluded.contains(&name) {
                 found.extend(visible(&entry.path(), excluded)?);
             }
         }
