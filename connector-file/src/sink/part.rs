@@ -1,5 +1,6 @@
 //! A part that is being written: its file, and what of it was handed over to the file.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,9 +133,32 @@ impl Part {
 pub(crate) fn look(env: &Environment, path: &Path) -> Result<Option<Metadata>> {
     match env.fs.metadata(path) {
         Ok(found) => Ok(Some(found)),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::io("look at", path)(e)),
     }
+}
+
+/// Removes hidden files whose content is visible, after going back to an older checkpoint: those whose removal after the
+/// commit was cut short. The name that makes their content visible is made durable first.
+///
+/// # Errors
+///
+/// The system's; a file that is gone is fine.
+pub(crate) fn remove_visible(env: &Environment, dir: &Path, names: &[String]) -> Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    env.fs.sync_dir(dir).map_err(Error::io("sync", dir))?;
+    for name in names {
+        let path = naming::path_in(dir, name)?;
+        match env.fs.remove_file(&path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => {
+                return Err(Error::io("remove the merged part", &path)(e));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    env.fs.sync_dir(dir).map_err(Error::io("sync", dir))
 }
 
 /// One file that goes into another.

@@ -12,7 +12,7 @@ use connector_api::{Error, Result};
 use super::committable::WriterState;
 use super::config::SinkConfig;
 use super::naming::{self, Uid};
-use super::part::{PartFile, Piece, concatenate, look, shorter};
+use super::part::{PartFile, Piece, concatenate, look, remove_visible, shorter};
 
 /// How long an attempt waits for its predecessor to let go of a part. Within one process that is one write or sync.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,7 +41,11 @@ pub(crate) async fn reopen(
     match found {
         None if going_back => {
             tracing::warn!(part = %path.display(), "part is gone: it became visible after the checkpoint that the job went back to");
-            return Ok(None);
+            let (job_env, config) = (env.clone(), config.clone());
+            let removed = env.blocking("remove merged parts", move || {
+                remove_visible(&job_env, &config.dir, &state.inputs)
+            });
+            return removed.await.map(|()| None);
         }
         None => {
             return Err(Error::Lost(format!(

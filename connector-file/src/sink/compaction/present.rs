@@ -8,18 +8,17 @@ use connector_api::sink::OperatorContext;
 use crate::sink::committable::FileCommittable;
 use crate::sink::config::SinkConfig;
 use crate::sink::naming;
-use crate::sink::part::look;
+use crate::sink::part::{look, remove_visible};
 
 /// The files that are not visible yet. Looks only after going back: then what is gone has become visible, itself or as part
 /// of a merged file, and so has what stands under its final name. This is settled when the state is opened, because the
 /// next checkpoint, from which a later attempt goes on, is no longer one that was gone back to.
 ///
-/// A hidden file of such a part that is still there is removed with the first file that is left; if none is left, by the
-/// sweep of the next attempt.
+/// Hidden files of such parts that are still there, because the removal after their commit was cut short, are removed.
 ///
 /// # Errors
 ///
-/// Those of looking.
+/// Those of looking and removing.
 pub(super) async fn still_hidden(
     context: &OperatorContext,
     config: &Arc<SinkConfig>,
@@ -43,13 +42,10 @@ pub(super) async fn still_hidden(
                 part = %path.display(),
                 "is not merged: it became visible after the checkpoint that the job went back to"
             );
-            if is_there {
-                stale.push(file.staged);
-            }
+            stale.push(file.staged);
+            stale.extend(file.inputs);
         }
-        if let Some(first) = hidden.first_mut() {
-            first.inputs.extend(stale);
-        }
+        remove_visible(&env, &config.dir, &stale)?;
         Ok(hidden)
     });
     looked.await
