@@ -1,5 +1,6 @@
 //! The pipeline's file: its values, and where each of them stands.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +13,6 @@ use crate::set::Setting;
 use crate::tree::{Node, Origin, Unfit};
 
 /// A pipeline's file as it was read, with what `--set` changed.
-#[derive(Debug)]
 pub(crate) struct Document {
     /// The file as the user named it, for messages.
     file: PathBuf,
@@ -21,6 +21,13 @@ pub(crate) struct Document {
     text: String,
     /// The values.
     pub(crate) root: Node,
+}
+
+// Not derived: the values may hold secrets.
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Document({})", self.file.display())
+    }
 }
 
 impl Document {

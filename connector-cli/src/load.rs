@@ -226,7 +226,9 @@ mod tests {
         let loaded = loaded(TEXT).unwrap();
         let options: SampleOptions = loaded.source.options.parse().unwrap();
         assert_eq!(options.password, Some(Secret::new("hunter2")));
-        assert!(!format!("{:?}", loaded.source).contains("hunter2"));
+        assert!(!format!("{loaded:?}").contains("hunter2"));
+        let plain = self::loaded(&TEXT.replace("{ file = 'pw' }", "'hunter2'")).unwrap();
+        assert!(!format!("{plain:?}").contains("hunter2"));
         assert!(!format!("{:?}", loaded.identity()).contains("hunter2"));
     }
 

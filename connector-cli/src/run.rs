@@ -68,7 +68,9 @@ impl Run {
             from: start_from(&args.from, &self.env)?,
             accept_duplicates: args.accept_duplicates,
         };
-        let ends = reach(&loaded, &registry, &self.env).await?;
+        let mut asked = false;
+        let reaching = reach(&loaded, &registry, &self.env);
+        let ends = patiently(reaching, &mut signals, &mut asked).await??;
         if let (Some(address), Some(exported)) = (&args.metrics, exported) {
             let listener = metrics::bind(address).await?;
             let at = listener.local_addr().map_or(address.clone(), |at| at.to_string());
@@ -76,20 +78,9 @@ impl Run {
             tokio::spawn(metrics::serve(listener, exported));
         }
 
-        let mut asked = false;
-        let mut starting = std::pin::pin!(host::start(&loaded, ends, options, self.env.clone()));
-        let running = loop {
-            tokio::select! {
-                started = &mut starting => break started.map_err(|e| refused(&loaded, e))?,
-                signal = signals.next() => {
-                    if asked {
-                        return Err(Failure::Aborted);
-                    }
-                    tracing::info!("{signal}: stopping with a savepoint as soon as the job is restored");
-                    asked = true;
-                }
-            }
-        };
+        let starting = host::start(&loaded, ends, options, self.env.clone());
+        let running =
+            patiently(starting, &mut signals, &mut asked).await?.map_err(|e| refused(&loaded, e))?;
         self.drive(running, asked, &mut signals, &screen).await.map_err(|failure| match failure {
             Failure::Job(error) => loaded.explain(error),
             other => other,
@@ -138,6 +129,27 @@ impl Run {
         self.last = running.progress();
         display.finish();
         ended
+    }
+}
+
+/// Awaits what comes before the job runs. A first signal is remembered for then; a second gives up.
+async fn patiently<T>(
+    before: impl Future<Output = T>,
+    signals: &mut Signals,
+    asked: &mut bool,
+) -> Result<T, Failure> {
+    let mut before = std::pin::pin!(before);
+    loop {
+        tokio::select! {
+            done = &mut before => return Ok(done),
+            signal = signals.next() => {
+                if *asked {
+                    return Err(Failure::Aborted);
+                }
+                tracing::info!("{signal}: stopping with a savepoint as soon as the job is restored");
+                *asked = true;
+            }
+        }
     }
 }
 
