@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use connector_api::env::{Environment, Rename};
-use connector_api::sink::{BatchCommitter, CommitBatch, CommitRequest, OperatorContext, Outcome, Proof, Settled};
+use connector_api::sink::{
+    BatchCommitter, CommitBatch, CommitRequest, OperatorContext, Outcome, Proof, Settled,
+};
 use connector_api::{Error, Result};
 
 use super::committable::FileCommittable;

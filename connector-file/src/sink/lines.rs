@@ -112,16 +112,17 @@ fn contains_terminator(batch: &MessageBatch, rows: std::ops::Range<usize>, part:
         Some((row, at))
     });
     let (row, at) = rows.next().unwrap_or_default();
-    let reason =
-        format!("row {row} of the batch contains the line terminator, at byte {at}: it would be read back as two records");
+    let reason = format!(
+        "row {row} of the batch contains the line terminator, at byte {at}: it would be read back as two records"
+    );
     Error::data(part, None, reason)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use connector_api::message::Span;
     use connector_api::RowBatch;
+    use connector_api::message::Span;
 
     fn batch(text: &[u8], spans: &[(u32, u32)]) -> MessageBatch {
         let spans = spans.iter().map(|&(start, end)| Span::new(start, end)).collect();
@@ -142,7 +143,8 @@ mod tests {
 
     #[test]
     fn every_row_ends_in_one_terminator_however_it_lies_in_the_buffer() {
-        let cases: [(&[u8], &[(u32, u32)]); 9] = [
+        type Spans = &'static [(u32, u32)];
+        let cases: [(&[u8], Spans); 9] = [
             (b"ab\ncd\n", &[(0, 2), (3, 5)]),
             (b"ab\ncd", &[(0, 2), (3, 5)]),
             (b"ab\r\ncd\r\n", &[(0, 2), (4, 6)]),

@@ -2,10 +2,10 @@
 //!
 //! # The life of a record
 //!
-//! A [writer](writer) puts it into a *part*: a file with a hidden name. At a checkpoint the part is made durable and, once
-//! closed, handed over as a [committable](FileCommittable). With [compaction] it waits, still hidden, to be merged with others.
-//! When the checkpoint is complete, the [committer](committer) renames the file: the record is visible, at once and for good.
-//! The [sweep](sweep) removes what attempts that died left hidden and no checkpoint refers to.
+//! A writer puts it into a *part*: a file with a hidden name. At a checkpoint the part is made durable and, once
+//! closed, handed over as a [committable](FileCommittable). With compaction it waits, still hidden, to be merged with others.
+//! When the checkpoint is complete, the committer renames the file: the record is visible, at once and for good.
+//! The sweep removes what attempts that died left hidden and no checkpoint refers to.
 
 mod committable;
 mod committer;
@@ -68,9 +68,8 @@ impl FileSink {
 impl Sink<MessageBatch> for FileSink {
     fn plan(&self) -> Result<SinkPlan<MessageBatch>> {
         let for_writer = self.config.clone();
-        let writer = SinkPlan::stateful(move |context, states| {
-            FileWriter::open(context, for_writer.clone(), states)
-        });
+        let writer =
+            SinkPlan::stateful(move |context, states| FileWriter::open(context, for_writer.clone(), states));
         let for_committer = self.config.clone();
         let commit = move |context| {
             let committer = FileCommitter::new(&context, for_committer.clone());

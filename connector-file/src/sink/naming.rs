@@ -85,7 +85,8 @@ impl PartNames {
 
     /// The part that a visible name stands for.
     pub(crate) fn parse(&self, name: &str) -> Option<PartId> {
-        let middle = name.strip_prefix(&self.prefix)?.strip_prefix('-')?.strip_suffix(self.suffix.as_str())?;
+        let middle =
+            name.strip_prefix(&self.prefix)?.strip_prefix('-')?.strip_suffix(self.suffix.as_str())?;
         let (uid, counter) = middle.rsplit_once('-')?;
         Some(PartId { uid: parse_uid(uid)?, counter: decimal(counter)? })
     }
@@ -183,7 +184,8 @@ mod tests {
         for name in foreign {
             assert_eq!(names.owner(&name), None, "{name}");
         }
-        let other_run = compacting(&part, Uid { attempt: AttemptId { run: RunId(1), number: 1 }, subtask: 0 });
+        let other_run =
+            compacting(&part, Uid { attempt: AttemptId { run: RunId(1), number: 1 }, subtask: 0 });
         assert_eq!(names.owner(&other_run), None);
     }
 
@@ -201,10 +203,7 @@ mod tests {
     #[test]
     fn the_longest_name_fits_a_file_system() {
         let names = PartNames::new(&"p".repeat(MAX_AFFIXES), "").unwrap();
-        let uid = Uid {
-            attempt: AttemptId { run: RunId(u64::MAX), number: u64::MAX },
-            subtask: u32::MAX,
-        };
+        let uid = Uid { attempt: AttemptId { run: RunId(u64::MAX), number: u64::MAX }, subtask: u32::MAX };
         assert!(compacting(&names.part(uid, u64::MAX), uid).len() <= 255);
     }
 

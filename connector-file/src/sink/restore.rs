@@ -61,7 +61,9 @@ pub(crate) async fn reopen(
     let (job_env, config) = (env.clone(), config.clone());
     if going_back {
         let uid = Uid { attempt: context.attempt, subtask: context.subtask };
-        return env.blocking("copy a part", move || copy(&job_env, &config, state, uid, counter).map(Some)).await;
+        return env
+            .blocking("copy a part", move || copy(&job_env, &config, state, uid, counter).map(Some))
+            .await;
     }
     let give_up = env.clock.monotonic() + PATIENCE;
     let lock = loop {

@@ -25,10 +25,7 @@ impl SweepOrphans for FileSweep {
     async fn sweep(&self, context: WriterContext, references: References) -> Result<u64> {
         let needed = needed(&references)?;
         let (env, config) = (context.env.clone(), self.config.clone());
-        context
-            .env
-            .blocking("sweep orphans", move || sweep(&env, &config, context.attempt, &needed))
-            .await
+        context.env.blocking("sweep orphans", move || sweep(&env, &config, context.attempt, &needed)).await
     }
 }
 

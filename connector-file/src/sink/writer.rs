@@ -104,8 +104,7 @@ impl FileWriter {
         let staged = naming::hidden(&name);
         let (env, path) = (self.env.clone(), self.config.dir.join(&staged));
         let locked = !self.config.rolling.on_checkpoint;
-        let file =
-            self.env.blocking("create a part", move || PartFile::create(&env, path, locked)).await?;
+        let file = self.env.blocking("create a part", move || PartFile::create(&env, path, locked)).await?;
         let created_at = self.env.clock.now_millis();
         let state = WriterState { staged, name, length: 0, created_at, inputs: Vec::new() };
         let deadline = rolling::deadline(&self.config.rolling, &self.env, created_at);

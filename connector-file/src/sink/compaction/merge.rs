@@ -42,14 +42,8 @@ struct Queue {
 impl Merger {
     pub(super) fn new(env: Environment, config: Arc<SinkConfig>, uid: Uid) -> Self {
         let (done, results) = unbounded();
-        let shared = Shared {
-            env,
-            config,
-            uid,
-            given_up: AtomicBool::new(false),
-            queue: Mutex::default(),
-            done,
-        };
+        let shared =
+            Shared { env, config, uid, given_up: AtomicBool::new(false), queue: Mutex::default(), done };
         Self { shared: Arc::new(shared), results }
     }
 
@@ -146,8 +140,7 @@ impl Shared {
         let name = inputs[0].name.clone();
         let staged = naming::compacting(&name, self.uid);
         let path = naming::path_in(dir, &staged)?;
-        let file =
-            self.env.fs.open(&path, Access::CreateNew).map_err(Error::io("create", &path))?;
+        let file = self.env.fs.open(&path, Access::CreateNew).map_err(Error::io("create", &path))?;
         let into = PartFile { file, path, _lock: None };
         let pieces: Vec<_> =
             inputs.iter().map(|input| Piece { name: input.staged.clone(), length: input.length }).collect();

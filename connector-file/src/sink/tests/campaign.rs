@@ -59,12 +59,7 @@ impl Job {
             size: coins.chance(60).then_some(ByteSize(size * (1 + coins.below(4)))),
         };
         let compaction = coins.chance(75).then_some(Compaction::Merge(merge));
-        let options = SinkOptions {
-            suffix: ".txt".into(),
-            rolling,
-            compaction,
-            ..SinkOptions::lines(DIR)
-        };
+        let options = SinkOptions { suffix: ".txt".into(), rolling, compaction, ..SinkOptions::lines(DIR) };
         Self {
             coins,
             fs: SimFs::new(),

@@ -64,9 +64,8 @@ pub(super) struct Start<'a> {
 
 impl Start<'_> {
     fn context(&self, subtask: u32, parallelism: u32) -> WriterContext {
-        let restored = self
-            .from
-            .map(|from| Restored { checkpoint: CheckpointId(from.id), going_back: self.going_back });
+        let restored =
+            self.from.map(|from| Restored { checkpoint: CheckpointId(from.id), going_back: self.going_back });
         WriterContext { restored, ..context(self.env, self.number, subtask, parallelism) }
     }
 

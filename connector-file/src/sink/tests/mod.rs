@@ -1,18 +1,33 @@
 //! Tests of the sink as a whole: its plan, driven by hand over simulated files.
 
 mod campaign;
+mod committer;
+mod compaction;
+mod factory;
 mod host;
-mod rules;
+mod sweep;
+mod writer;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use connector_api::MessageBatch;
 use connector_api::env::Environment;
-use connector_api::id::{AttemptId, RunId};
+use connector_api::factory::{ByteSize, Span as Age};
+use connector_api::id::{AttemptId, CheckpointId, RunId};
 use connector_api::message::Span;
-use connector_api::sink::WriterContext;
+use connector_api::sink::{
+    BatchCommitter, Checkpoint, CommitBatch, CommitRequest, Outcome, Restored, WriterContext,
+};
+use connector_api::{Error, MessageBatch};
 use testkit::fs::SimFs;
+use testkit::sim;
+
+use crate::sink::committable::FileCommittable;
+use crate::sink::committer::FileCommitter;
+use crate::sink::config::{Rolling, SinkConfig, SinkOptions};
+use crate::sink::naming::{self, Uid};
 
 const DIR: &str = "/out";
 const RUN: RunId = RunId(0xfeed);
@@ -52,4 +67,48 @@ fn batch(lines: &[String], between: &str) -> MessageBatch {
 fn context(env: &Environment, number: u64, subtask: u32, parallelism: u32) -> WriterContext {
     let attempt = AttemptId { run: RUN, number };
     WriterContext { env: env.clone(), subtask, parallelism, attempt, restored: None }
+}
+
+const CHECKPOINT: Checkpoint = Checkpoint { id: CheckpointId(1), savepoint: false };
+
+fn config(size: u64, age: Option<u64>, on_checkpoint: bool) -> Arc<SinkConfig> {
+    let age = age.map(|millis| Age(Duration::from_millis(millis)));
+    let rolling = Rolling { size: ByteSize(size), age, on_checkpoint };
+    let options = SinkOptions { rolling, ..SinkOptions::lines(DIR) };
+    Arc::new(options.checked(Path::new("/"), &|name, reason| Error::config(name, reason)).unwrap())
+}
+
+fn going_back(context: WriterContext) -> WriterContext {
+    let restored = Restored { checkpoint: CheckpointId(1), going_back: true };
+    WriterContext { restored: Some(restored), ..context }
+}
+
+async fn commit(context: &WriterContext, files: &[FileCommittable]) -> Vec<Outcome<FileCommittable>> {
+    let requests = files.iter().map(|file| CommitRequest {
+        committable: file.clone(),
+        checkpoint: CheckpointId(1),
+        retries: 0,
+    });
+    let mut committer = FileCommitter::new(context, config(1, None, true));
+    committer.commit_batch(CommitBatch::new(requests.collect())).await.into_outcomes()
+}
+
+fn staged(fs: &SimFs, name: &str, content: &str) -> FileCommittable {
+    let staged = naming::hidden(name);
+    fs.put(Path::new(DIR).join(&staged), content.as_bytes()).unwrap();
+    FileCommittable { staged, name: name.into(), length: content.len() as u64, inputs: Vec::new() }
+}
+
+fn named(name: String, length: u64) -> FileCommittable {
+    FileCommittable { staged: naming::hidden(&name), name, length, inputs: vec![] }
+}
+
+fn part(attempt: u64, subtask: u32, counter: u64) -> String {
+    let uid = Uid { attempt: AttemptId { run: RUN, number: attempt }, subtask };
+    config(1, None, true).names.part(uid, counter)
+}
+
+fn simulated<F: Future<Output = ()>>(test: impl FnOnce(SimFs, Environment) -> F) {
+    let fs = SimFs::new();
+    sim::run(async { test(fs.clone(), sim::environment(&fs, 7)).await });
 }
