@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// MiB of input per round: enough that the input does not end before the rounds do.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 16)]
     pub(crate) mib_per_round: u64,
 }
 
@@ -47,7 +47,7 @@ impl Arguments {
 
 /// What continuous integration runs: each soak for some seconds, from a new seed each time.
 pub(crate) fn small() -> Vec<Arguments> {
-    let small = |name, rounds| Arguments { name, rounds, seed: None, mib_per_round: 8 };
+    let small = |name, rounds| Arguments { name, rounds, seed: None, mib_per_round: 16 };
     vec![small(Name::Kill, 8), small(Name::Signals, 4)]
 }
 

@@ -108,8 +108,8 @@ fn rounds(
         let before = watch.bytes.load(Ordering::Acquire);
         let limit = Duration::from_millis(random.between(MILLIS.0, MILLIS.1));
         // The input must outlast the rounds: one that gets on fast is ended before its time is up.
-        // What is visible lags behind what was read, so the shares leave a fifth for that.
-        let share = bytes / 5 * 4 / u64::from(arguments.rounds + 1) * u64::from(round + 1);
+        // What is visible lags behind what was read, so the shares leave half of the input for that.
+        let share = bytes / 2 / u64::from(arguments.rounds + 1) * u64::from(round + 1);
         let parallelism = PARALLELISM[round as usize % PARALLELISM.len()];
         let mut run = pipeline.start(round, parallelism)?;
         let early = until(&mut run, watch, |elapsed| {
@@ -184,6 +184,9 @@ fn stop(run: &mut Run, signal: Signal, watch: &Watch) -> Result<bool> {
     let stopped = report.get("stopped").and_then(serde_json::Value::as_bool) == Some(true);
     match savepoint {
         Some(_) if stopped => Ok(true),
+        None if report.get("end").and_then(serde_json::Value::as_str) == Some("finished") => {
+            Err("the input ended first: give --mib-per-round a larger number".into())
+        }
         _ => Err(format!("the report names no savepoint: {report}")),
     }
 }
