@@ -7,7 +7,7 @@ const TERMINATOR: u8 = b'\n';
 /// Stretches below this are copied together: a write of its own costs more than copying them.
 const MIN_SLICE: usize = 16 << 10;
 /// Enough for one hand-over to the file.
-pub(crate) const ENOUGH: usize = 1 << 20;
+pub(crate) const ENOUGH: usize = 512 << 10;
 
 /// Lines on their way to a file, in order.
 #[derive(Debug, Default)]
@@ -61,6 +61,7 @@ impl Gathered {
     /// [`Error::Data`] for a tombstone, and for a row that contains the terminator: it would come back as two.
     pub(crate) fn add(&mut self, batch: &MessageBatch, row: usize, room: u64, part: &str) -> Result<usize> {
         let (buffer, spans) = (batch.buffer(), batch.value_spans());
+        let text: &[u8] = buffer;
         let mut room = usize::try_from(room).unwrap_or(usize::MAX);
         let mut next = row;
         loop {
@@ -71,22 +72,22 @@ impl Gathered {
             while next < spans.len() && end + 1 - start < room {
                 match spans[next].range() {
                     // `end` is within the buffer, since a row begins behind it.
-                    Some(span) if span.start == end + 1 && buffer[end] == TERMINATOR => end = span.end,
+                    Some(span) if span.start == end + 1 && text[end] == TERMINATOR => end = span.end,
                     _ => break,
                 }
                 next += 1;
             }
-            let terminated = buffer.get(end) == Some(&TERMINATOR);
+            let terminated = text.get(end) == Some(&TERMINATOR);
             let stretch = start..end + usize::from(terminated);
             let rows = next - first;
             // The gaps were seen to be terminators, so one count over the stretch tells of any within a row.
-            if memchr::memchr_iter(TERMINATOR, &buffer[stretch.clone()]).count()
+            if memchr::memchr_iter(TERMINATOR, &text[stretch.clone()]).count()
                 != rows - usize::from(!terminated)
             {
                 return Err(contains_terminator(batch, first..next, part));
             }
             if stretch.len() < MIN_SLICE {
-                self.copy(&buffer[stretch]);
+                self.copy(&text[stretch]);
             } else {
                 self.share(buffer.slice(stretch));
             }

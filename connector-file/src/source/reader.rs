@@ -14,7 +14,7 @@ use super::listing::locate;
 use super::split::FileSplit;
 
 /// What one read asks for: large enough that the hand-over between threads does not show, small enough for a cache.
-const CHUNK: usize = 512 << 10;
+const CHUNK: usize = 256 << 10;
 
 /// Buffers kept for the next reads of a reader.
 const KEPT_BUFFERS: usize = 8;
