@@ -13,7 +13,7 @@
 //! | [`state`] | the envelope in which everything stored is kept |
 //! | [`error`] | errors that say whether to retry |
 //! | [`factory`] | connectors by name, with typed and documented options |
-//! | [`env`] | the injected edges of the world: clock, randomness, files, spawning, crash points |
+//! | [`env`](mod@env) | the injected edges of the world: clock, randomness, files, spawning, crash points |
 //! | [`metrics`] | metric names of the field (FLIP-33) |
 //!
 //! # Reading order
