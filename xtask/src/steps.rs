@@ -15,6 +15,14 @@ struct Step {
 }
 
 impl Steps {
+    /// Runs a step that has the last word: only its failure is told behind its own output.
+    pub(crate) fn last(&mut self, name: &'static str, work: impl FnOnce() -> Result) {
+        println!("\n== {name}");
+        let started = shell::now();
+        let outcome = work();
+        self.0.push(Step { name, seconds: started.elapsed(), outcome });
+    }
+
     /// Runs a step.
     pub(crate) fn step(&mut self, name: &'static str, work: impl FnOnce() -> Result) {
         println!("\n== {name}");
