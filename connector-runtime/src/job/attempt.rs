@@ -77,8 +77,8 @@ pub(super) struct Attempt<'a> {
     stop_requested: bool,
     /// The enumerator's numbers as they were shown last: unassigned splits, bytes in all.
     shown: (Option<u64>, Option<u64>),
-    /// Says to the supervisor that a checkpoint is complete, with the counts up to it.
-    completed: &'a mut (dyn FnMut(CheckpointId, Counts) + Send),
+    /// Says to the supervisor that a checkpoint is stored, with the counts up to it, and whether it can be announced.
+    completed: &'a mut (dyn FnMut(Counts, bool) + Send),
 }
 
 /// What the parts of an attempt are lent by the supervisor.
@@ -88,7 +88,7 @@ pub(super) struct Lent<'a> {
     pub(super) control: &'a mut mpsc::UnboundedReceiver<Control>,
     pub(super) source: &'a mut SourceCoordinator,
     pub(super) store: super::restore::Store,
-    pub(super) completed: &'a mut (dyn FnMut(CheckpointId, Counts) + Send),
+    pub(super) completed: &'a mut (dyn FnMut(Counts, bool) + Send),
 }
 
 /// Runs an attempt. When it returns, nothing of the attempt runs any more.
@@ -443,14 +443,16 @@ impl<'a> Attempt<'a> {
 
     fn stored(&mut self, stored: Result<Durable>) -> Result<(), AttemptEnd> {
         let durable = stored.map_err(AttemptEnd::failed)?;
+        (self.completed)(durable.counts, durable.failure.is_none());
+        if let Some(error) = durable.failure {
+            return Err(AttemptEnd::failed(error));
+        }
         self.board.update(|progress| {
             progress.checkpoints += 1;
             progress.pending = durable.pending;
             progress.last_checkpoint = Some(durable.summary);
         });
-        let id = CheckpointId(durable.summary.id);
-        (self.completed)(id, durable.counts);
-        self.input(Input::Stored(id))
+        self.input(Input::Stored(CheckpointId(durable.summary.id)))
     }
 
     async fn close(&mut self) {

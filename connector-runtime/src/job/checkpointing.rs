@@ -20,11 +20,13 @@ use crate::report::CompletedCheckpoint;
 use crate::storage::{CheckpointRecord, StoredCommittable};
 use crate::task::{Acknowledgement, Counts, TaskState};
 
-/// A checkpoint that is durable, with its high-water mark.
+/// A checkpoint that is durable.
 pub(super) struct Durable {
     pub(super) summary: CompletedCheckpoint,
     pub(super) counts: Counts,
     pub(super) pending: u64,
+    /// What failed after it was stored: then it must not be announced, and the next attempt goes on from it.
+    pub(super) failure: Option<Error>,
     path: PathBuf,
 }
 
@@ -92,13 +94,15 @@ impl Checkpointing {
         let job = self.shared.config.name.clone();
         self.storing = Some(Box::pin(async move {
             let inner = env.clone();
-            let (path, bytes) =
+            let (path, bytes, failure) =
                 env.blocking("storing a checkpoint", move || write(&inner, &store, &record)).await?;
             let duration = env.clock.monotonic().saturating_sub(started);
-            metrics::gauge!(names::LAST_CHECKPOINT_DURATION, "job" => job.clone())
-                .set(duration.as_millis() as f64);
-            metrics::gauge!(names::LAST_CHECKPOINT_SIZE, "job" => job.clone()).set(bytes as f64);
-            metrics::counter!(names::NUM_COMPLETED_CHECKPOINTS, "job" => job).increment(1);
+            if failure.is_none() {
+                metrics::gauge!(names::LAST_CHECKPOINT_DURATION, "job" => job.clone())
+                    .set(duration.as_millis() as f64);
+                metrics::gauge!(names::LAST_CHECKPOINT_SIZE, "job" => job.clone()).set(bytes as f64);
+                metrics::counter!(names::NUM_COMPLETED_CHECKPOINTS, "job" => job).increment(1);
+            }
             let summary = CompletedCheckpoint {
                 id: checkpoint.id.0,
                 duration,
@@ -106,7 +110,7 @@ impl Checkpointing {
                 at_millis: env.clock.now_millis(),
             };
             tracing::debug!(checkpoint = %checkpoint.id, savepoint = checkpoint.savepoint, ?duration, bytes, "complete");
-            Ok(Durable { summary, counts, pending, path })
+            Ok(Durable { summary, counts, pending, failure, path })
         }));
     }
 
@@ -157,16 +161,24 @@ impl Checkpointing {
     }
 }
 
-/// Makes a checkpoint durable, then its high-water mark: only then may a commit be announced.
-fn write(env: &Environment, store: &Store, record: &CheckpointRecord) -> Result<(PathBuf, u64)> {
+/// Makes a checkpoint durable, then its high-water mark: only then may a commit be announced. `Err` when nothing was
+/// stored; what failed afterwards comes with the path and the size.
+fn write(
+    env: &Environment,
+    store: &Store,
+    record: &CheckpointRecord,
+) -> Result<(PathBuf, u64, Option<Error>)> {
     let mut store =
         store.lock().map_err(|_| Error::contract("checkpoint store", "an earlier write panicked"))?;
     env.crash.hit("checkpoint/before-store");
-    let stored = store.store(record)?;
+    let (path, bytes) = store.store(record)?;
     env.crash.hit("checkpoint/after-store");
-    store.set_high_water(CheckpointId(record.checkpoint))?;
-    env.crash.hit("checkpoint/after-high-water");
-    store.retire_older()?;
+    let mut make_official = || {
+        store.set_high_water(CheckpointId(record.checkpoint))?;
+        env.crash.hit("checkpoint/after-high-water");
+        store.retire_older()
+    };
+    let failure = make_official().err();
     env.crash.hit("checkpoint/after-retire");
-    Ok(stored)
+    Ok((path, bytes, failure))
 }

@@ -81,14 +81,18 @@ pub(super) async fn open(shared: &Arc<Shared>, options: StartOptions) -> Result<
     Ok(started)
 }
 
-/// After a failure: from now on the newest checkpoint counts, if this execution has completed one.
-pub(super) async fn reopen(shared: &Arc<Shared>, started: &mut Started, has_completed: bool) -> Result<()> {
-    if !has_completed {
-        return Ok(());
-    }
+/// After a failure: from now on the newest checkpoint in the directory counts, also one that was stored and not announced
+/// because the step after its storing failed. A later process would go on from it, so this one may not write behind it.
+pub(super) async fn reopen(shared: &Arc<Shared>, started: &mut Started) -> Result<()> {
     let store = started.store.clone();
     let latest = shared.env.blocking("reading the last checkpoint", move || locked(&store)?.latest()).await?;
-    started.record = latest.map(|record| (record, false));
+    started.record = latest.map(|record| {
+        let is_same = |(old, _): &&(CheckpointRecord, bool)| {
+            (old.run, old.checkpoint) == (record.run, record.checkpoint)
+        };
+        let going_back = started.record.as_ref().filter(is_same).is_some_and(|(_, going_back)| *going_back);
+        (record, going_back)
+    });
     Ok(())
 }
 

@@ -43,11 +43,13 @@ struct Supervisor {
     control: mpsc::UnboundedReceiver<Control>,
 }
 
-/// What the last completed checkpoint of this execution stands for.
+/// What the last stored checkpoint of an attempt stands for.
 #[derive(Clone, Copy, Default)]
 struct Reached {
-    checkpoint: Option<CheckpointId>,
-    counts: Counts,
+    /// None when the attempt stored no checkpoint.
+    counts: Option<Counts>,
+    /// Whether one was announced: the job makes progress.
+    announced: bool,
 }
 
 impl Supervisor {
@@ -62,7 +64,8 @@ impl Supervisor {
         let mut base = Counts::default();
         let mut stop = false;
         loop {
-            let (error, fatal) = match self.attempt(&mut started, &mut source, base, stop, &reached).await {
+            let (mut error, fatal) = match self.attempt(&mut started, &mut source, base, stop, &reached).await
+            {
                 AttemptEnd::Finished => return Ok(self.report(begun, JobEnd::Finished)),
                 AttemptEnd::Stopped(savepoint) => {
                     return Ok(self.report(begun, JobEnd::Stopped { savepoint }));
@@ -76,28 +79,38 @@ impl Supervisor {
                 }
             };
             let progress = std::mem::take(&mut *reached.lock().map_err(|_| poisoned())?);
-            let has_completed = progress.checkpoint.is_some();
-            if has_completed {
-                base = progress.counts;
+            base = progress.counts.unwrap_or(base);
+            if progress.announced {
                 restarts.progressed();
             }
-            let retryable = !fatal && error.is_retryable();
-            let Some(delay) = retryable.then(|| restarts.failed()).flatten() else { return Err(error) };
-            tracing::warn!(%error, ?delay, "restarting");
-            metrics::counter!(names::NUM_RESTARTS, "job" => self.shared.config.name.clone()).increment(1);
-            self.board.update(|progress| progress.restarts += 1);
-            tokio::select! {
-                () = self.shared.env.clock.sleep(delay) => {}
-                control = self.control.recv() => match control {
-                    // The savepoint needs a running attempt: begin it now.
-                    Some(Control::Stop) => stop = true,
-                    Some(Control::Abort) | None => return Err(Error::Cancelled("the job".into())),
-                },
+            if fatal {
+                return Err(error);
             }
-            if let Err(again) = restore::reopen(&self.shared, &mut started, has_completed).await {
-                tracing::error!(error = %again, "the last checkpoint can't be read");
-                return Err(again);
+            loop {
+                stop |= self.wait_for_restart(error, &mut restarts).await?;
+                match restore::reopen(&self.shared, &mut started).await {
+                    Ok(()) => break,
+                    Err(again) => error = again,
+                }
             }
+        }
+    }
+
+    /// Waits as the restart strategy says, or gives the failure back. Says whether the job is to stop meanwhile: the
+    /// savepoint needs a running attempt, which is to begin at once.
+    async fn wait_for_restart(&mut self, error: Error, restarts: &mut Restarts) -> Result<bool> {
+        let Some(delay) = error.is_retryable().then(|| restarts.failed()).flatten() else {
+            return Err(error);
+        };
+        tracing::warn!(%error, ?delay, "restarting");
+        metrics::counter!(names::NUM_RESTARTS, "job" => self.shared.config.name.clone()).increment(1);
+        self.board.update(|progress| progress.restarts += 1);
+        tokio::select! {
+            () = self.shared.env.clock.sleep(delay) => Ok(false),
+            control = self.control.recv() => match control {
+                Some(Control::Stop) => Ok(true),
+                Some(Control::Abort) | None => Err(Error::Cancelled("the job".into())),
+            },
         }
     }
 
@@ -126,9 +139,10 @@ impl Supervisor {
             base,
             stop,
         };
-        let mut completed = |checkpoint, counts| {
+        let mut completed = |counts, announced| {
             if let Ok(mut reached) = reached.lock() {
-                *reached = Reached { checkpoint: Some(checkpoint), counts };
+                let announced = announced || reached.announced;
+                *reached = Reached { counts: Some(counts), announced };
             }
         };
         let lent = Lent {
