@@ -8,6 +8,7 @@ mod commands;
 mod configuration;
 #[cfg(feature = "crash-points")]
 mod crashing;
+mod full_disk;
 mod logs_and_metrics;
 mod restoring;
 mod running;
