@@ -3,7 +3,6 @@
 
 mod bench;
 mod checks;
-mod ci;
 mod quickstart;
 mod shell;
 mod soak;
@@ -26,9 +25,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Everything that a change must pass: format, lints, documentation, dependency rules, tests.
+    /// Everything that a change must pass: format, lints, documentation, dependency rules, tests. With `CI` set in the
+    /// environment also what `ci` adds.
     Test,
-    /// What continuous integration runs: `test`, cargo-deny, small soaks, the quickstart.
+    /// `test`, and with it cargo-deny (installed if it is missing), the quickstart and small soaks.
     Ci,
     /// Runs `connect` on examples/quickstart.toml and shows what came out.
     Quickstart,
@@ -48,8 +48,8 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
-        Task::Test => test::run(),
-        Task::Ci => ci::run(),
+        Task::Test => test::run(std::env::var_os("CI").is_some()),
+        Task::Ci => test::run(true),
         Task::Quickstart => quickstart::run(),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Soak(arguments) => soak::run(&arguments),

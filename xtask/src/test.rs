@@ -1,10 +1,13 @@
 //! `cargo xtask test`: everything that a change must pass.
 
 use crate::steps::Steps;
-use crate::{Result, checks, shell};
+use crate::{Result, checks, quickstart, shell, soak};
 
 /// Runs all steps; the tests come last, so that the last lines are cargo's own summary of them.
-pub(crate) fn run() -> Result {
+///
+/// `thorough` is what continuous integration asks for (`CI` is set, or `cargo xtask ci`): cargo-deny is installed if it is
+/// missing, the quickstart is run, and each soak for some rounds.
+pub(crate) fn run(thorough: bool) -> Result {
     let mut steps = Steps::default();
     steps.step("format", || shell::run(shell::cargo(["fmt", "--all", "--check"])));
     steps.step("arrows between crates", checks::arrows::check);
@@ -22,14 +25,21 @@ pub(crate) fn run() -> Result {
         doc.env("RUSTDOCFLAGS", "-D warnings");
         shell::run(doc)
     });
-    match checks::deny::installed() {
-        Some(program) => steps.step("cargo-deny", || checks::deny::run(&program)),
+    let deny = if thorough { Some(checks::deny::install()) } else { checks::deny::installed().map(Ok) };
+    match deny {
+        Some(program) => steps.step("cargo-deny", || checks::deny::run(&program?)),
         None => {
             println!("\n== cargo-deny: not installed, not run (`cargo xtask deny` installs it and runs it)")
         }
     }
+    if thorough {
+        steps.step("cargo xtask quickstart", quickstart::run);
+        for arguments in soak::small() {
+            steps.step(arguments.title(), || soak::run(&arguments));
+        }
+    }
     steps.print();
-    steps.last("tests", || {
+    steps.step("tests", || {
         shell::run(shell::cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]))
     });
     steps.finish()
