@@ -39,7 +39,7 @@ pub(crate) fn run(thorough: bool) -> Result {
         }
     }
     steps.print();
-    steps.step("tests", || {
+    steps.last("tests", || {
         shell::run(shell::cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]))
     });
     steps.finish()
