@@ -62,8 +62,8 @@ impl References {
 #[async_trait]
 pub trait SweepOrphans: Send + Sync + 'static {
     /// Removes everything that an *earlier attempt of this run* made and nothing in `references` names; says how many.
-    /// Called once per attempt, before a writer or committer is opened. Must not touch what belongs to others, and never
-    /// anything that is visible.
+    /// Called once per attempt, before a writer or committer is opened; and when the job has ended, without references and
+    /// with an attempt above all others. Must not touch what belongs to others, and never anything that is visible.
     ///
     /// # Errors
     ///

@@ -120,6 +120,7 @@ pub(super) async fn run(lent: Lent<'_>, setup: AttemptSetup) -> AttemptEnd {
 
 async fn run_in(lent: Lent<'_>, setup: AttemptSetup, env: Environment) -> AttemptEnd {
     let close_timeout = lent.shared.config.close_timeout;
+    let run = setup.attempt.run;
     let mut attempt = match Attempt::open(lent, setup, env).await {
         Ok(attempt) => attempt,
         Err(end) => return end,
@@ -130,6 +131,11 @@ async fn run_in(lent: Lent<'_>, setup: AttemptSetup, env: Environment) -> Attemp
     tokio::select! {
         () = attempt.close() => {}
         () = clock.sleep(close_timeout) => tracing::warn!("tasks did not close in time"),
+    }
+    if matches!(end, AttemptEnd::Finished)
+        && let Err(error) = super::finish::sweep(attempt.shared, &attempt.env, run).await
+    {
+        return AttemptEnd::failed(error);
     }
     end
 }

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod checkpointing;
+mod finish;
 mod handle;
 mod restore;
 mod supervisor;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use connector_api::id::{AttemptId, CheckpointId};
+use connector_api::id::{AttemptId, CheckpointId, RunId};
 use connector_api::sink::References;
 use connector_api::source::DynSplit;
 use connector_api::{Error, Result};
@@ -30,6 +30,13 @@ impl Started {
     pub(super) fn is_finished(&self) -> bool {
         self.record.as_ref().is_some_and(|(record, going_back)| record.finished && !going_back)
     }
+}
+
+/// The run that has ended with the checkpoint that the job starts from, if it is that of the directory: another may go on
+/// elsewhere.
+pub(super) fn ended_run(started: &Started) -> Result<Option<RunId>> {
+    let run = locked(&started.store)?.run();
+    Ok(run.filter(|run| started.record.as_ref().is_some_and(|(record, _)| record.run == *run)))
 }
 
 /// What one attempt begins with.

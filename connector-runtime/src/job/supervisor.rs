@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Shared;
 use super::attempt::{self, AttemptEnd, AttemptSetup, Lent};
+use super::finish;
 use super::handle::{Board, Control, JobHandle};
 use super::restore::{self, Started};
 use crate::coordinate::restart::Restarts;
@@ -56,6 +57,9 @@ impl Supervisor {
     async fn supervise(mut self, mut started: Started) -> Result<JobReport> {
         let begun = self.shared.env.clock.monotonic();
         if started.is_finished() {
+            if let Some(run) = restore::ended_run(&started)? {
+                finish::sweep(&self.shared, &self.shared.env, run).await?;
+            }
             return Ok(self.report(begun, JobEnd::AlreadyFinished));
         }
         let mut restarts = Restarts::new(self.shared.config.restart);
