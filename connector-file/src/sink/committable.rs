@@ -30,8 +30,6 @@ pub struct WriterState {
     pub length: u64,
     /// When its first record was written, in milliseconds since the Unix epoch.
     pub created_at: i64,
-    /// Hidden files whose content it took over; see [`FileCommittable::inputs`].
-    pub inputs: Vec<String>,
 }
 
 connector_api::stored!(WriterState, "file-writer");
@@ -53,14 +51,9 @@ mod tests {
         let payload = b"\x0d.a.inprogress\x01a\xac\x02\x01\x02.b";
         assert_eq!(committable.encode().unwrap(), payload);
         assert_eq!(FileCommittable::decode(1, payload).unwrap(), committable);
-        let state = WriterState {
-            staged: ".a.inprogress".into(),
-            name: "a".into(),
-            length: 300,
-            created_at: -1,
-            inputs: Vec::new(),
-        };
-        let payload = b"\x0d.a.inprogress\x01a\xac\x02\x01\x00";
+        let state =
+            WriterState { staged: ".a.inprogress".into(), name: "a".into(), length: 300, created_at: -1 };
+        let payload = b"\x0d.a.inprogress\x01a\xac\x02\x01";
         assert_eq!(state.encode().unwrap(), payload);
         assert_eq!(WriterState::decode(1, payload).unwrap(), state);
     }

@@ -124,8 +124,8 @@ impl Part {
 
     /// The part as it is committed, once it is closed.
     pub(crate) fn into_committable(self) -> FileCommittable {
-        let WriterState { staged, name, length, created_at: _, inputs } = self.state;
-        FileCommittable { staged, name, length, inputs }
+        let WriterState { staged, name, length, created_at: _ } = self.state;
+        FileCommittable { staged, name, length, inputs: Vec::new() }
     }
 }
 

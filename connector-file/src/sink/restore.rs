@@ -12,15 +12,16 @@ use connector_api::{Error, Result};
 use super::committable::WriterState;
 use super::config::SinkConfig;
 use super::naming::{self, Uid};
-use super::part::{PartFile, Piece, concatenate, look, remove_visible, shorter};
+use super::part::{PartFile, Piece, concatenate, look, shorter};
 
 /// How long an attempt waits for its predecessor to let go of a part. Within one process that is one write or sync.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Opens the part of a state, cut to the length in it, durably.
 ///
-/// After going back to an older checkpoint, the file may belong to a later one as well: then it is left as it is, and its
-/// beginning is copied to a part of this attempt, of number `counter`. A part that is gone has become visible then: none.
+/// After going back to an older checkpoint, the file may belong to a later one as well: then it is left as it is, for the
+/// sweep that knows whether a checkpoint still names it, and its beginning is copied to a part of this attempt, of number
+/// `counter`. A part that is gone has become visible then: none.
 ///
 /// # Errors
 ///
@@ -41,11 +42,7 @@ pub(crate) async fn reopen(
     match found {
         None if going_back => {
             tracing::warn!(part = %path.display(), "part is gone: it became visible after the checkpoint that the job went back to");
-            let (job_env, config) = (env.clone(), config.clone());
-            let removed = env.blocking("remove merged parts", move || {
-                remove_visible(&job_env, &config.dir, &state.inputs)
-            });
-            return removed.await.map(|()| None);
+            return Ok(None);
         }
         None => {
             return Err(Error::Lost(format!(
@@ -104,7 +101,6 @@ fn copy(
     let pieces = [Piece { name: state.staged.clone(), length: state.length }];
     concatenate(env, dir, &pieces, &part, || Ok(()))?;
     env.fs.sync_dir(dir).map_err(Error::io("sync", dir))?;
-    state.inputs.push(std::mem::replace(&mut state.staged, staged));
-    state.name = name;
+    (state.staged, state.name) = (staged, name);
     Ok((part, state))
 }

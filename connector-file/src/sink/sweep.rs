@@ -37,7 +37,7 @@ fn needed(references: &References) -> Result<HashSet<String>> {
         needed.extend(inputs.iter().cloned());
     };
     for state in references.all::<WriterState>()? {
-        need(&state.staged, &state.inputs);
+        need(&state.staged, &[]);
     }
     let mut files = references.all::<FileCommittable>()?;
     files.extend(references.all::<CoordinatorState>()?.into_iter().flat_map(|state| state.held));

@@ -106,7 +106,7 @@ impl FileWriter {
         let locked = !self.config.rolling.on_checkpoint;
         let file = self.env.blocking("create a part", move || PartFile::create(&env, path, locked)).await?;
         let created_at = self.env.clock.now_millis();
-        let state = WriterState { staged, name, length: 0, created_at, inputs: Vec::new() };
+        let state = WriterState { staged, name, length: 0, created_at };
         let deadline = rolling::deadline(&self.config.rolling, &self.env, created_at);
         self.part = Some(Part::new(Arc::new(file), state, deadline));
         Ok(())

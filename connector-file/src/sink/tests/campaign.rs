@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use connector_api::env::Environment;
 use connector_api::factory::{ByteSize, Span};
-use connector_api::sink::{Flush, Sink};
+use connector_api::sink::{Flush, References, Sink};
 use connector_api::{Error, Result};
 use testkit::crash::CrashRecorder;
 use testkit::fs::{Fault, OpKind, PowerCut, Rule, SimFs};
@@ -14,7 +14,7 @@ use testkit::random::SeededRandom;
 use testkit::sim;
 
 use super::host::{Attempt, Start, Stored};
-use super::{DIR, batch, names, visible};
+use super::{DIR, batch, context, names, visible};
 use crate::sink::config::{Compaction, Merge, Rolling, SinkOptions};
 use crate::sink::{CRASH_POINTS, FileSink};
 
@@ -123,6 +123,9 @@ impl Job {
             }
             self.scan();
         }
+        if self.goes_back {
+            self.sweep().await;
+        }
         self.scan();
         let expected: Vec<_> = (0..LINES).map(line).collect();
         let mut found = visible(&self.fs);
@@ -131,6 +134,16 @@ impl Job {
         }
         assert_eq!(found, expected);
         assert_eq!(names(&self.fs, true), [""; 0], "hidden files are left");
+    }
+
+    /// What the host does when the job has ended.
+    async fn sweep(&mut self) {
+        if self.fs.is_frozen() {
+            self.fs = self.fs.process_crash();
+        }
+        let plan = FileSink::new(&self.options, Path::new("/")).and_then(|sink| sink.plan()).unwrap();
+        let context = context(&sim::environment(&self.fs, 0), u64::MAX, 0, 1);
+        plan.sweep.unwrap().sweep(context, References::new(Vec::new())).await.unwrap();
     }
 
     fn choose_death(&self, recorder: &CrashRecorder) {

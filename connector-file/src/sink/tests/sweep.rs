@@ -40,17 +40,12 @@ fn the_sweep_removes_only_what_dead_attempts_of_this_run_left_and_nothing_needs(
             fs.put(Path::new(DIR).join(name), b"x").unwrap();
         }
         let with_input = FileCommittable { inputs: vec![needed[1].staged.clone()], ..needed[0].clone() };
-        let state = WriterState {
-            staged: needed[2].staged.clone(),
-            name: String::new(),
-            length: 1,
-            created_at: 0,
-            inputs: vec![needed[3].staged.clone()],
-        };
+        let state =
+            WriterState { staged: needed[2].staged.clone(), name: String::new(), length: 1, created_at: 0 };
         let stored: Vec<Bytes> = vec![
             with_input.to_bytes().unwrap(),
             state.to_bytes().unwrap(),
-            CoordinatorState { checkpoints: 1, held: vec![needed[4].clone()] }.to_bytes().unwrap(),
+            CoordinatorState { checkpoints: 1, held: needed[3..5].to_vec() }.to_bytes().unwrap(),
             CompactorState { checkpoint: 1, inputs: vec![needed[5].clone()] }.to_bytes().unwrap(),
         ];
         let sweep = FileSweep { config: config(1, None, true) };
