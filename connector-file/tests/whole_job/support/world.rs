@@ -135,17 +135,21 @@ impl Death {
 pub struct World {
     pub setup: Setup,
     pub fs: SimFs,
-    pub seed: u64,
-    pub twin: Twin,
+    seed: u64,
+    twin: Twin,
     seen: Arc<Mutex<Seen>>,
     processes: u64,
 }
 
 impl World {
     pub fn new(setup: &Setup, seed: u64) -> Self {
+        Self::with_twin(setup, seed, Twin::Sound)
+    }
+
+    pub fn with_twin(setup: &Setup, seed: u64, twin: Twin) -> Self {
         let fs = SimFs::new();
         input::put(&fs);
-        Self { setup: setup.clone(), fs, seed, twin: Twin::Sound, seen: Arc::default(), processes: 0 }
+        Self { setup: setup.clone(), fs, seed, twin, seen: Arc::default(), processes: 0 }
     }
 
     /// From now on a line may be visible twice.
@@ -296,11 +300,6 @@ impl World {
     /// How many lines are visible, the same line twice counted twice.
     pub fn rows(&self) -> usize {
         output(&self.fs).0.iter().map(|(name, content)| lines_of(name, content).unwrap().len()).sum()
-    }
-
-    /// How often what is visible was looked at.
-    pub fn scans(&self) -> u64 {
-        self.seen.lock().unwrap().scans
     }
 }
 
