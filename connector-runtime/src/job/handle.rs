@@ -30,7 +30,8 @@ impl JobHandle {
     }
 
     /// Asks the job to stop with a savepoint. The sources stop reading, what was read is committed (but for what the sink's
-    /// stages hold back, such as parts to be merged, which the savepoint holds), and [`wait`](Self::wait) returns [`JobEnd::Stopped`](crate::JobEnd::Stopped) with the savepoint's file.
+    /// stages hold back, such as parts to be merged, which the savepoint holds), and [`wait`](Self::wait) returns
+    /// [`JobEnd::Stopped`](crate::JobEnd::Stopped) with the savepoint's file.
     ///
     /// A job that ends or fails before the savepoint is complete says so instead.
     pub fn stop_with_savepoint(&self) {
