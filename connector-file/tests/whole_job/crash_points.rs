@@ -7,6 +7,16 @@ use testkit::crash::CrashRecorder;
 use crate::support::campaign::{choose, choose_hits, must, seeds};
 use crate::support::world::{Death, Scale, Setup, Until, World, millis, scales};
 
+const READER: &[&str] = connector_base::reader::CRASH_POINTS;
+/// Those of the runtime.
+const CHECKPOINTS: &[&str] = &[
+    "checkpoint/before-store",
+    "checkpoint/after-store",
+    "checkpoint/after-high-water",
+    "checkpoint/after-retire",
+    "checkpoint/before-notice",
+];
+
 /// What is hit by a job that nothing disturbs.
 fn hits(setup: &Setup, seed: u64, scale: Scale) -> Vec<(&'static str, u64)> {
     let recorder = CrashRecorder::new();
@@ -118,4 +128,10 @@ fn a_job_that_dies_again_while_it_recovers_goes_on_exactly_once() {
         }
     }
     println!("{} pairs of crash points, {runs} double deaths", pairs.len());
+    let hit: BTreeSet<&str> = pairs.iter().flat_map(|(first, second)| [*first, *second]).collect();
+    let known =
+        [connector_file::sink::CRASH_POINTS, connector_file::source::CRASH_POINTS, READER, CHECKPOINTS];
+    let never: Vec<_> = known.concat().into_iter().filter(|point| !hit.contains(point)).collect();
+    assert!(never.is_empty(), "nothing died at {never:?}");
+    assert_eq!(hit.len(), known.concat().len(), "a crash point is not in its list: {hit:?}");
 }

@@ -13,9 +13,12 @@ pub fn line(i: usize) -> String {
     format!("{i:05}-{}", "x".repeat(i * 7 % 23))
 }
 
+/// How many lines there are.
+pub const COUNT: usize = FILES[FILES.len() - 1].1.end;
+
 /// All lines, in order.
 pub fn all() -> Vec<String> {
-    (0..FILES[FILES.len() - 1].1.end).map(line).collect()
+    (0..COUNT).map(line).collect()
 }
 
 /// Where each line of a file starts.

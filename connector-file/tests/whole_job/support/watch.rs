@@ -46,7 +46,7 @@ pub fn lines_of(name: &str, content: &[u8]) -> Result<Vec<String>, String> {
 
 fn is_of_input(line: &str) -> bool {
     let number = line.get(..5).and_then(|number| number.parse().ok());
-    number.is_some_and(|i| i < input::all().len() && input::line(i) == line)
+    number.is_some_and(|i| i < input::COUNT && input::line(i) == line)
 }
 
 /// The lines of all files. `Err` when one is there twice, unless that is allowed.

@@ -282,7 +282,7 @@ impl World {
         }
         let found = lines(&visible, duplicates)?;
         if let Some(missing) = input::all().into_iter().find(|line| !found.contains(line)) {
-            return Err(format!("{missing:?} and perhaps others are missing of {}", input::all().len()));
+            return Err(format!("{missing:?} and perhaps others are missing of {}", input::COUNT));
         }
         if self.setup.on_checkpoint && self.setup.compaction.is_none() {
             for (name, content) in &visible {
