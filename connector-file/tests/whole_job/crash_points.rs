@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use testkit::crash::CrashRecorder;
 
-use crate::support::campaign::{choose, choose_hits, must, seeds};
+use crate::support::campaign::{choose, must, seeds};
 use crate::support::world::{Death, Scale, Setup, Until, World, millis, scales};
 
 const READER: &[&str] = connector_base::reader::CRASH_POINTS;
@@ -74,7 +74,7 @@ fn a_job_that_dies_at_any_crash_point_goes_on_exactly_once() {
         for (i, setup) in Setup::all().iter().enumerate() {
             let scales = scales((seed as usize + i).is_multiple_of(2));
             let hits = hits(setup, seed, scales[0]);
-            for (n, point) in choose_hits(&hits, 25).into_iter().enumerate() {
+            for (n, point) in hits.into_iter().enumerate() {
                 for death in Death::all(seed ^ n as u64) {
                     let result = dead_at(setup, seed, scales[0], point, death)
                         .and_then(|mut world| recover(&mut world, scales, n as u64));
@@ -110,7 +110,7 @@ fn a_job_that_dies_again_while_it_recovers_goes_on_exactly_once() {
                     cases.extend(again.map(|again| (point, *death, again)));
                 }
             }
-            for (n, (point, death, again)) in choose(&cases, 150).into_iter().enumerate() {
+            for (n, (point, death, again)) in choose(&cases, 300).into_iter().enumerate() {
                 let result = dead_at(setup, seed, scales[0], point, death).and_then(|mut world| {
                     let armed = CrashRecorder::new();
                     armed.kill_at(again.0, again.1, &world.fs);

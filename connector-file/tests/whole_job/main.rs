@@ -2,8 +2,8 @@
 //! time: it dies at every crash point and at every write, its disk fails and fills up, it is stopped, rescaled and sent
 //! back. Every line is visible exactly once, and nothing visible ever changes or goes away.
 //!
-//! The small form runs with every test run. `ROUNDS=n` tries every case, with n seeds; `SEED=s` begins at seed s, which a
-//! failure prints.
+//! A test run tries every crash point and every write with one seed, and a choice of the rest. `ROUNDS=n` tries every case,
+//! with n seeds; `SEED=s` begins at seed s, which a failure prints.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 mod crash_points;

@@ -2,7 +2,7 @@
 
 use testkit::fs::PowerCut;
 
-use crate::support::campaign::{choose, must, seeds};
+use crate::support::campaign::{must, seeds};
 use crate::support::world::{Death, Setup, Until, World, scales};
 
 #[test]
@@ -13,9 +13,9 @@ fn a_power_cut_at_any_write_loses_and_doubles_nothing() {
             let scales = scales(!(seed as usize + i).is_multiple_of(2));
             let mut world = World::new(setup, seed);
             must(setup, seed, world.run(scales[0], Until::End).map_err(|e| e.to_string()));
-            let operations: Vec<u64> = (1..=world.fs.operations()).collect();
-            writes += operations.len();
-            for k in choose(&operations, 90) {
+            let operations = world.fs.operations();
+            writes += operations;
+            for k in 1..=operations {
                 for how in [PowerCut::SyncedOnly, PowerCut::Seeded(seed ^ k), PowerCut::Seeded(!(seed ^ k))] {
                     let mut world = World::new(setup, seed);
                     world.fs.freeze_at(k);
@@ -48,8 +48,7 @@ fn a_power_cut_at_any_write_of_a_recovery_loses_and_doubles_nothing() {
             };
             let mut world = must(setup, seed, dead());
             must(setup, seed, world.run(scales[1], Until::End).map_err(|e| e.to_string()));
-            let operations: Vec<u64> = (1..=world.fs.operations()).collect();
-            for k in choose(&operations, 60) {
+            for k in 1..=world.fs.operations() {
                 for how in [PowerCut::SyncedOnly, PowerCut::Seeded(seed ^ k)] {
                     let result = dead().and_then(|mut world| {
                         world.fs.freeze_at(k);

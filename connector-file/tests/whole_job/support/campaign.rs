@@ -1,13 +1,11 @@
 //! How many cases of a campaign are tried.
 
-use std::collections::BTreeSet;
-
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
 /// Whether every case is tried.
-pub fn is_full() -> bool {
+fn is_full() -> bool {
     number("ROUNDS").is_some()
 }
 
@@ -23,14 +21,6 @@ pub fn choose<T: Clone>(cases: &[T], some: usize) -> Vec<T> {
         return cases.to_vec();
     }
     (0..some).map(|i| cases[i * cases.len() / some].clone()).collect()
-}
-
-/// The first hit of every point, and about `some` of the others, evenly; all in a full campaign.
-pub fn choose_hits(hits: &[(&'static str, u64)], some: usize) -> Vec<(&'static str, u64)> {
-    let (first, others): (Vec<_>, Vec<_>) = hits.iter().copied().partition(|(_, k)| *k == 1);
-    let mut chosen: BTreeSet<_> = first.into_iter().collect();
-    chosen.extend(choose(&others, some));
-    chosen.into_iter().collect()
 }
 
 /// Stops the test, naming the case.
