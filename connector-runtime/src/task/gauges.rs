@@ -14,7 +14,9 @@ pub(super) struct SourceGauges {
     watermark_lag: Gauge,
     watermark: Gauge,
     idle: Gauge,
+    /// The last barrier before which something was emitted.
     last_emission: Duration,
+    has_emitted: bool,
 }
 
 impl SourceGauges {
@@ -27,12 +29,13 @@ impl SourceGauges {
             watermark: gauge(names::CURRENT_WATERMARK),
             idle: gauge(names::SOURCE_IDLE_TIME),
             last_emission: context.env.clock.monotonic(),
+            has_emitted: false,
         }
     }
 
     /// A batch was emitted; its last row has this event time.
     pub(super) fn emitted(&mut self, last_event_time: Option<i64>, clock: &dyn Clock) {
-        self.last_emission = clock.monotonic();
+        self.has_emitted = true;
         if let Some(millis) = last_event_time {
             self.emit_lag.set(clock.now_millis().saturating_sub(millis) as f64);
         }
@@ -43,8 +46,13 @@ impl SourceGauges {
         self.watermark_lag.set(clock.now_millis().saturating_sub(millis) as f64);
     }
 
-    /// Brought up to date at every barrier.
-    pub(super) fn barrier(&self, clock: &dyn Clock) {
-        self.idle.set(clock.monotonic().saturating_sub(self.last_emission).as_millis() as f64);
+    /// Brings the idle time up to date. Its resolution is the checkpoint interval: reading the clock for each batch would
+    /// cost more than passing the batch on.
+    pub(super) fn barrier(&mut self, clock: &dyn Clock) {
+        let now = clock.monotonic();
+        if std::mem::take(&mut self.has_emitted) {
+            self.last_emission = now;
+        }
+        self.idle.set(now.saturating_sub(self.last_emission).as_millis() as f64);
     }
 }
