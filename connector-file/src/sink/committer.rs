@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_api::env::{Environment, Rename};
@@ -30,6 +31,8 @@ pub(crate) struct FileCommitter {
 enum Found {
     /// It bears its final name: by us just now, or from before.
     Visible { before: bool },
+    /// Its name is taken; this is it under another.
+    Renamed(FileCommittable),
     /// Publishing it failed in a way that may pass, and changed nothing that a retry would not find.
     Failed(Error),
     /// It is gone.
@@ -80,6 +83,11 @@ fn outcome(request: &CommitRequest<FileCommittable>, found: Option<Found>) -> Ou
                 metrics::count(metrics::BYTES_COMPACTED, file.length);
             }
             Outcome::Committed
+        }
+        Some(Found::Renamed(updated)) => {
+            let why =
+                Error::data(file.name.clone(), None, format!("is taken: it appears as {}", updated.name));
+            Outcome::Retry { updated: Some(updated), after: Some(Duration::ZERO), why }
         }
         Some(Found::Failed(e)) if e.is_retryable() => retry(e),
         Some(Found::Failed(e) | Found::Fatal(e)) => Outcome::Fatal(e),
@@ -156,7 +164,7 @@ impl Publication {
             self.env.crash.hit("file-committer/before-rename");
             return match self.env.fs.rename(&staged, &name, Rename::NoReplace) {
                 Ok(()) => Ok(Found::Visible { before: false }),
-                Err(e) if e.kind() == ErrorKind::AlreadyExists => self.both(&staged, &name, at.file_id),
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => self.both(file, &staged, &name, at.file_id),
                 Err(e) => Err(Error::io(format!("rename to {}", name.display()), &staged)(e)),
             };
         }
@@ -191,10 +199,23 @@ impl Publication {
 
     /// A file system without an atomic rename that replaces nothing gives the file its second name first: whoever died then
     /// left both. Any other file of that name is not ours.
-    fn both(&self, staged: &Path, name: &Path, staged_id: u64) -> Result<Found> {
+    ///
+    /// After going back, the name may have been given by a branch of the job that was left. A merge bears the name of its
+    /// first input: such a file holds all of a part of that name. What another merge of that name holds besides can't be
+    /// told, so it appears as well, beside it.
+    fn both(&self, file: &FileCommittable, staged: &Path, name: &Path, staged_id: u64) -> Result<Found> {
         if look(&self.env, name)?.is_some_and(|at| at.file_id == staged_id) {
             self.env.fs.remove_file(staged).map_err(Error::io("remove the first name", staged))?;
             return Ok(Found::Visible { before: true });
+        }
+        if self.going_back {
+            if file.staged == naming::hidden(&file.name) {
+                tracing::warn!(file = %name.display(), "is not committed again: it is visible, merged with others");
+                return Ok(Found::Visible { before: true });
+            }
+            if let Some(beside) = self.config.names.beside(&file.staged).filter(|name| *name != file.name) {
+                return Ok(Found::Renamed(FileCommittable { name: beside, ..file.clone() }));
+            }
         }
         let reason = format!(
             "both {} and {} are there; neither is touched, since one of them is not ours",

@@ -91,6 +91,13 @@ impl PartNames {
         Some(PartId { uid: parse_uid(uid)?, counter: decimal(counter)? })
     }
 
+    /// Another visible name for the result of a merge, from its hidden one. No other file is given it.
+    pub(crate) fn beside(&self, staged: &str) -> Option<String> {
+        let (part, uid) = staged.strip_prefix('.')?.strip_suffix(COMPACTING)?.rsplit_once('.')?;
+        let (_, uid) = (self.parse(part)?, parse_uid(uid)?);
+        Some(format!("{}-{uid}{}", part.strip_suffix(self.suffix.as_str())?, self.suffix))
+    }
+
     /// Whom a file of this name belongs to, if it is one of this sink's hidden files.
     pub(crate) fn owner(&self, name: &str) -> Option<Owner> {
         let inner = name.strip_prefix('.')?;
@@ -187,6 +194,15 @@ mod tests {
         let other_run =
             compacting(&part, Uid { attempt: AttemptId { run: RunId(1), number: 1 }, subtask: 0 });
         assert_eq!(names.owner(&other_run), None);
+    }
+
+    #[test]
+    fn a_merge_has_a_second_name_which_is_visible_and_no_part() {
+        let names = PartNames::new("part", ".txt").unwrap();
+        let part = names.part(uid(2, 1), 10);
+        let beside = names.beside(&compacting(&part, uid(7, 0))).unwrap();
+        assert_eq!(beside, "part-0000000000000abc_2_1-10-0000000000000abc_7_0.txt");
+        assert_eq!((names.parse(&beside), names.beside(&hidden(&part))), (None, None));
     }
 
     #[test]

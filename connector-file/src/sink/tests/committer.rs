@@ -9,10 +9,11 @@ use connector_api::id::CheckpointId;
 use connector_api::sink::{BatchCommitter, CommitBatch, CommitRequest, Outcome};
 use testkit::fs::{Fault, OpKind, Rule};
 
-use super::{DIR, commit, context, going_back, names, simulated, staged};
+use super::{DIR, commit, context, going_back, named, names, part, simulated, staged};
 use crate::sink::committable::FileCommittable;
 use crate::sink::committer::FileCommitter;
 use crate::sink::config::SinkOptions;
+use crate::sink::naming::{self, Uid};
 
 #[test]
 fn what_was_committed_before_is_found_by_name_and_length() {
@@ -67,6 +68,37 @@ fn what_is_gone_is_lost_by_both_names_unless_the_job_went_back() {
             commit(&going_back(context), &[file]).await[..],
             [Outcome::AlreadyCommitted { .. }]
         ));
+    });
+}
+
+#[test]
+fn a_merge_whose_name_a_left_branch_took_appears_beside_it() {
+    simulated(|fs, env| async move {
+        let (first, uid) = (part(1, 0, 0), Uid { attempt: context(&env, 3, 0, 1).attempt, subtask: 0 });
+        fs.put(Path::new(DIR).join(&first), b"a\nb\n").unwrap();
+        let merged = FileCommittable { staged: naming::compacting(&first, uid), ..named(first.clone(), 2) };
+        fs.put(Path::new(DIR).join(&merged.staged), b"a\n").unwrap();
+        let context = context(&env, 4, 0, 1);
+        let outcomes = commit(&context, std::slice::from_ref(&merged)).await;
+        assert!(matches!(&outcomes[..], [Outcome::Fatal(_)]), "nobody went back: {outcomes:?}");
+        let context = going_back(context);
+        let outcomes = commit(&context, std::slice::from_ref(&merged)).await;
+        let [Outcome::Retry { updated: Some(renamed), .. }] = &outcomes[..] else { panic!("{outcomes:?}") };
+        assert!(matches!(commit(&context, std::slice::from_ref(renamed)).await[..], [Outcome::Committed]));
+        let both = [first, renamed.name.clone()];
+        assert!(both.iter().all(|name| names(&fs, false).contains(name)), "{both:?}");
+        // It died before the new name was in a checkpoint.
+        assert!(matches!(commit(&context, &[merged]).await[..], [Outcome::AlreadyCommitted { .. }]));
+    });
+}
+
+#[test]
+fn a_part_whose_name_a_merge_of_a_left_branch_bears_is_visible_with_it() {
+    simulated(|fs, env| async move {
+        let file = staged(&fs, &part(1, 0, 0), "a\n");
+        fs.put(Path::new(DIR).join(&file.name), b"a\nb\n").unwrap();
+        let context = going_back(context(&env, 4, 0, 1));
+        assert!(matches!(commit(&context, &[file]).await[..], [Outcome::AlreadyCommitted { .. }]));
     });
 }
 
