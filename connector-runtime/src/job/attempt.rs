@@ -14,7 +14,7 @@ use connector_api::{Error, Result, metrics as names};
 use tokio::sync::mpsc;
 
 use super::Shared;
-use super::checkpointing::{Checkpointing, Durable};
+use super::checkpointing::{Checkpointing, Durable, OnStored};
 use super::handle::{Board, Control};
 use super::topology::{self, Commands, SinkSetup, SinkState};
 use crate::coordinate::checkpoint::{CheckpointCoordinator, Input, Output, TaskId};
@@ -77,8 +77,6 @@ pub(super) struct Attempt<'a> {
     stop_requested: bool,
     /// The enumerator's numbers as they were shown last: unassigned splits, bytes in all.
     shown: (Option<u64>, Option<u64>),
-    /// Says to the supervisor that a checkpoint is stored, with the counts up to it, and whether it can be announced.
-    completed: &'a mut (dyn FnMut(Counts, bool) + Send),
 }
 
 /// What the parts of an attempt are lent by the supervisor.
@@ -88,7 +86,7 @@ pub(super) struct Lent<'a> {
     pub(super) control: &'a mut mpsc::UnboundedReceiver<Control>,
     pub(super) source: &'a mut SourceCoordinator,
     pub(super) store: super::restore::Store,
-    pub(super) completed: &'a mut (dyn FnMut(Counts, bool) + Send),
+    pub(super) stored: OnStored,
 }
 
 /// Runs an attempt. When it returns, nothing of the attempt runs any more.
@@ -142,7 +140,7 @@ async fn run_in(lent: Lent<'_>, setup: AttemptSetup, env: Environment) -> Attemp
 
 impl<'a> Attempt<'a> {
     async fn open(lent: Lent<'a>, setup: AttemptSetup, env: Environment) -> Result<Self, AttemptEnd> {
-        let Lent { shared, board, control, source, store, completed } = lent;
+        let Lent { shared, board, control, source, store, stored } = lent;
         let AttemptSetup { attempt, restored, references, next_checkpoint, base, stop } = setup;
         let (reports_in, reports) = mpsc::unbounded_channel();
         let config = &shared.config;
@@ -197,7 +195,8 @@ impl<'a> Attempt<'a> {
             config.checkpoint.timeout,
             now,
         );
-        let checkpointing = Checkpointing::new(shared.clone(), env.clone(), store, attempt, base, &plan);
+        let checkpointing =
+            Checkpointing::new(shared.clone(), env.clone(), store, stored, attempt, base, &plan);
         let mut this = Self {
             shared,
             env: env.clone(),
@@ -211,7 +210,6 @@ impl<'a> Attempt<'a> {
             open_tasks,
             stop_requested: stop,
             shown: (None, None),
-            completed,
         };
 
         // Restored commits come before any input.
@@ -449,7 +447,6 @@ impl<'a> Attempt<'a> {
 
     fn stored(&mut self, stored: Result<Durable>) -> Result<(), AttemptEnd> {
         let durable = stored.map_err(AttemptEnd::failed)?;
-        (self.completed)(durable.counts, durable.failure.is_none());
         if let Some(error) = durable.failure {
             return Err(AttemptEnd::failed(error));
         }

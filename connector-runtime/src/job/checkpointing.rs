@@ -23,7 +23,6 @@ use crate::task::{Acknowledgement, Counts, TaskState};
 /// A checkpoint that is durable.
 pub(super) struct Durable {
     pub(super) summary: CompletedCheckpoint,
-    pub(super) counts: Counts,
     pub(super) pending: u64,
     /// What failed after it was stored: then it must not be announced, and the next attempt goes on from it.
     pub(super) failure: Option<Error>,
@@ -38,11 +37,16 @@ struct Building {
     pending: u64,
 }
 
+/// Is told, on the thread that stores, that a checkpoint is stored, with the counts up to it, and whether it may be announced.
+/// So the supervisor knows also when the attempt fails before it hears of it.
+pub(super) type OnStored = Arc<dyn Fn(Counts, bool) + Send + Sync>;
+
 /// Collects the snapshots of the checkpoint in flight and stores it.
 pub(super) struct Checkpointing {
     shared: Arc<Shared>,
     env: Environment,
     store: Store,
+    on_stored: OnStored,
     attempt: AttemptId,
     base: Counts,
     /// By the index in [`TaskId::Stage`].
@@ -57,13 +61,25 @@ impl Checkpointing {
         shared: Arc<Shared>,
         env: Environment,
         store: Store,
+        on_stored: OnStored,
         attempt: AttemptId,
         base: Counts,
         plan: &PlanParts,
     ) -> Self {
         let stage_uids =
             plan.pre_commit.iter().chain(&plan.post_commit).map(|stage| stage.uid.clone()).collect();
-        Self { shared, env, store, attempt, base, stage_uids, building: None, storing: None, last: None }
+        Self {
+            shared,
+            env,
+            store,
+            on_stored,
+            attempt,
+            base,
+            stage_uids,
+            building: None,
+            storing: None,
+            last: None,
+        }
     }
 
     pub(super) fn begin(&mut self, checkpoint: Checkpoint, enumerator: DynState, now: Duration) {
@@ -91,11 +107,15 @@ impl Checkpointing {
         let (env, store, started, pending) =
             (self.env.clone(), self.store.clone(), building.started, building.pending);
         let (record, counts) = self.record(building, finished);
-        let job = self.shared.config.name.clone();
+        let (job, on_stored) = (self.shared.config.name.clone(), self.on_stored.clone());
         self.storing = Some(Box::pin(async move {
             let inner = env.clone();
-            let (path, bytes, failure) =
-                env.blocking("storing a checkpoint", move || write(&inner, &store, &record)).await?;
+            let work = move || {
+                let stored = write(&inner, &store, &record)?;
+                on_stored(counts, stored.2.is_none());
+                Ok(stored)
+            };
+            let (path, bytes, failure) = env.blocking("storing a checkpoint", work).await?;
             let duration = env.clock.monotonic().saturating_sub(started);
             if failure.is_none() {
                 metrics::gauge!(names::LAST_CHECKPOINT_DURATION, "job" => job.clone())
@@ -110,7 +130,7 @@ impl Checkpointing {
                 at_millis: env.clock.now_millis(),
             };
             tracing::debug!(checkpoint = %checkpoint.id, savepoint = checkpoint.savepoint, ?duration, bytes, "complete");
-            Ok(Durable { summary, counts, pending, failure, path })
+            Ok(Durable { summary, pending, failure, path })
         }));
     }
 

@@ -143,7 +143,8 @@ impl Supervisor {
             base,
             stop,
         };
-        let mut completed = |counts, announced| {
+        let reached = reached.clone();
+        let stored = move |counts, announced| {
             if let Ok(mut reached) = reached.lock() {
                 let announced = announced || reached.announced;
                 *reached = Reached { counts: Some(counts), announced };
@@ -155,7 +156,7 @@ impl Supervisor {
             control: &mut self.control,
             source: coordinator,
             store: started.store.clone(),
-            completed: &mut completed,
+            stored: Arc::new(stored),
         };
         attempt::run(lent, setup).await
     }
