@@ -34,7 +34,7 @@ enum Task {
     Quickstart,
     /// Measures; see docs/benchmarks.md for how to read the tables.
     Bench(bench::Arguments),
-    /// Runs `connect` under random kills or signals and checks what is visible, all the time.
+    /// Long campaigns: `connect` under random kills or signals, whole jobs in the simulation.
     Soak(soak::Arguments),
     /// Writes (or with --check compares) the listing of connector-api's public items, docs/api/connector-api.txt.
     Api {

@@ -1,6 +1,8 @@
-//! Soaks: `connect` under random kills or signals, while a scanner watches everything that is visible.
+//! Soaks: `connect` under random kills or signals, while a scanner watches everything that is visible; and the campaigns of the
+//! simulation with more rounds than the tests run.
 
 mod input;
+mod jobs;
 mod pipeline;
 mod random;
 mod rounds;
@@ -9,14 +11,17 @@ mod scan;
 use clap::ValueEnum;
 
 use crate::Result;
+use rounds::EndedBy;
 
-/// What ends a round.
+/// Which soak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Name {
     /// SIGKILL at a random moment.
     Kill,
     /// SIGINT or SIGTERM at a random moment: a stop with a savepoint.
     Signals,
+    /// Whole jobs in the simulation, at every crash point and every write, from so many seeds; and 10,000 random jobs for each.
+    Jobs,
 }
 
 /// Which soak, how long, from which seed.
@@ -41,6 +46,7 @@ impl Arguments {
         match self.name {
             Name::Kill => "cargo xtask soak kill",
             Name::Signals => "cargo xtask soak signals",
+            Name::Jobs => "cargo xtask soak jobs",
         }
     }
 }
@@ -53,5 +59,9 @@ pub(crate) fn small() -> Vec<Arguments> {
 
 /// Runs a soak.
 pub(crate) fn run(arguments: &Arguments) -> Result {
-    rounds::run(arguments)
+    match arguments.name {
+        Name::Kill => rounds::run(arguments, EndedBy::Kill),
+        Name::Signals => rounds::run(arguments, EndedBy::Signals),
+        Name::Jobs => jobs::run(arguments),
+    }
 }

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::pipeline::{Pipeline, Run};
 use super::random::Random;
 use super::scan::Scanner;
-use super::{Arguments, Name, input};
+use super::{Arguments, input};
 use crate::{Result, shell};
 
 /// How many writers the rounds run with, in turn.
@@ -27,7 +27,14 @@ struct Watch {
     bytes: AtomicU64,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result {
+/// What ends a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EndedBy {
+    Kill,
+    Signals,
+}
+
+pub(super) fn run(arguments: &Arguments, by: EndedBy) -> Result {
     let seed = arguments.seed.unwrap_or_else(Random::seed);
     let name = arguments.title().trim_start_matches("cargo xtask soak ");
     let again = format!("{} --rounds {} --seed {seed}", arguments.title(), arguments.rounds);
@@ -39,7 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> Result {
     let lines = input::write(&pipeline.input(), seed, bytes)?;
     println!("input: {lines} lines, {} MiB", bytes >> 20);
 
-    let result = watched(arguments, seed, &pipeline, lines, bytes);
+    let result = watched(arguments, by, seed, &pipeline, lines, bytes);
     match result {
         Ok(summary) => {
             println!(
@@ -52,7 +59,14 @@ pub(super) fn run(arguments: &Arguments) -> Result {
 }
 
 /// Runs the rounds while a thread scans.
-fn watched(arguments: &Arguments, seed: u64, pipeline: &Pipeline, lines: u64, bytes: u64) -> Result<String> {
+fn watched(
+    arguments: &Arguments,
+    by: EndedBy,
+    seed: u64,
+    pipeline: &Pipeline,
+    lines: u64,
+    bytes: u64,
+) -> Result<String> {
     let watch = Watch::default();
     let mut scanner = Scanner::new(pipeline.output(), seed, lines);
     let (rounds, scanned) = std::thread::scope(|scope| {
@@ -68,7 +82,7 @@ fn watched(arguments: &Arguments, seed: u64, pipeline: &Pipeline, lines: u64, by
             }
             Ok(())
         });
-        let rounds = rounds(arguments, seed, pipeline, bytes, &watch);
+        let rounds = rounds(arguments, by, seed, pipeline, bytes, &watch);
         watch.stop.store(true, Ordering::Release);
         (rounds, scanning.join().unwrap_or_else(|_| Err("the scanner panicked".into())))
     });
@@ -79,9 +93,9 @@ fn watched(arguments: &Arguments, seed: u64, pipeline: &Pipeline, lines: u64, by
     Ok(format!(
         "{} rounds ended by {}, {} with new output visible; {} scans",
         counts.ended,
-        match arguments.name {
-            Name::Kill => "SIGKILL",
-            Name::Signals => "SIGINT or SIGTERM",
+        match by {
+            EndedBy::Kill => "SIGKILL",
+            EndedBy::Signals => "SIGINT or SIGTERM",
         },
         counts.progressed,
         scanner.scans
@@ -96,6 +110,7 @@ struct Counts {
 
 fn rounds(
     arguments: &Arguments,
+    by: EndedBy,
     seed: u64,
     pipeline: &Pipeline,
     bytes: u64,
@@ -123,12 +138,12 @@ fn rounds(
                 format!("round {round}: connect ended by itself with {status}:\n{tail}")
             });
         }
-        match arguments.name {
-            Name::Kill => {
+        match by {
+            EndedBy::Kill => {
                 run.child.kill().and_then(|()| run.child.wait()).map_err(|e| format!("kill: {e}"))?;
                 counts.ended += 1;
             }
-            Name::Signals => {
+            EndedBy::Signals => {
                 let signal = if random.next().is_multiple_of(2) { Signal::INT } else { Signal::TERM };
                 if stop(&mut run, signal, watch).map_err(|e| format!("round {round}, {signal:?}: {e}"))? {
                     counts.ended += 1;

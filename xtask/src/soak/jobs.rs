@@ -1,0 +1,22 @@
+//! The campaigns of the simulation, longer than the tests run them.
+
+use super::Arguments;
+use super::random::Random;
+use crate::{Result, shell};
+
+/// Random jobs of the runtime for each round.
+const RANDOM_JOBS: u64 = 10_000;
+
+pub(super) fn run(arguments: &Arguments) -> Result {
+    // Small enough that no seed that is counted up from it overflows.
+    let seed = arguments.seed.unwrap_or_else(|| Random::seed() % (1 << 32));
+    println!("{} --rounds {} --seed {seed}", arguments.title(), arguments.rounds);
+    let campaign = |package: &str, test: &str, rounds: u64| {
+        let mut command = shell::cargo(["test", "--all-features", "-p", package, "--test", test]);
+        command.env("ROUNDS", rounds.to_string()).env("SEED", seed.to_string());
+        shell::run(command)
+    };
+    let rounds = u64::from(arguments.rounds);
+    campaign("connector-file", "whole_job", rounds)?;
+    campaign("connector-runtime", "exactly_once", rounds * RANDOM_JOBS)
+}
