@@ -128,11 +128,9 @@ impl SourceCoordinator {
         if about.is_some_and(|reader| !self.context.has_reader(reader)) {
             return Ok(Vec::new());
         }
-        match &command {
-            EnumeratorCommand::CheckpointComplete(id) => self.tracker.completed(*id),
-            // The assignments of an aborted checkpoint stay under its number until a later one is complete.
-            EnumeratorCommand::CheckpointAborted(_) => {}
-            _ => {}
+        // The assignments of an aborted checkpoint stay under its number until a later one is complete.
+        if let EnumeratorCommand::CheckpointComplete(id) = &command {
+            self.tracker.completed(*id);
         }
         self.enumerator.handle(command, &mut self.context)?;
         self.drain()
