@@ -1,7 +1,34 @@
-//! Proves connectors: simulated files with faults and power cuts, a deterministic environment, crash points.
+//! Proves connectors and hosts.
+//!
+//! | module | what stands there |
+//! |---|---|
+//! | [`drive`](mod@drive) | a reader driven without any host, for unit tests |
+//! | [`context`] | what an author supplies: make the connector, write test data, read what is visible |
+//! | [`lockstep`] | a deterministic host over the runtime's own state machines |
+//! | [`history`] | what happened in a run, and the checkers that judge it |
+//! | [`fs`], [`sim`], [`crash`] | simulated files with power cuts and faults, virtual time, crash points |
 
-#[cfg(feature = "crash-points")]
+pub mod capability;
+pub mod check;
+pub mod context;
 pub mod crash;
+pub mod drive;
 pub mod fs;
+pub mod history;
+pub mod lab;
+pub mod lockstep;
+pub mod meter;
 pub mod random;
+pub mod reference;
+pub mod rows;
 pub mod sim;
+pub mod sink;
+pub mod source;
+pub mod suite;
+pub mod surroundings;
+
+pub use capability::{Capabilities, Capability};
+pub use context::{Expiry, Faults, SinkContext, SourceContext};
+pub use drive::drive;
+pub use rows::{TestBatch, TestItem, TestRow};
+pub use suite::Suite;

@@ -1,0 +1,11 @@
+//! Connectors in memory: the other end of whatever is under test, and the ground that the failing twins stand on.
+//!
+//! [`Numbers`] and [`Ledger`] keep every rule. A *flaw* makes them break one, which shows that a check can fail.
+
+mod contexts;
+mod ledger;
+mod numbers;
+
+pub use contexts::{LedgerContext, NumbersContext};
+pub use ledger::{Ledger, LedgerSink, SinkFlaw, Staged};
+pub use numbers::{Numbers, NumbersReader, NumbersSource, NumbersSplit, SourceFlaw};

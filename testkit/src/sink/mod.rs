@@ -1,0 +1,40 @@
+//! Checks of sinks: writer, committer and operators by hand, and the whole under the deterministic host.
+
+mod support;
+mod whole;
+
+use connector_api::sink::SinkPlan;
+
+use crate::capability::{Capabilities, Capability};
+use crate::check::Check;
+use crate::context::SinkContext;
+use crate::surroundings::Surroundings;
+
+/// All checks of sinks.
+pub fn checks<C: SinkContext>() -> Vec<Check<C>> {
+    whole::checks()
+}
+
+/// What the author declared, what the context shows, and what the plan says. Call within a runtime.
+pub fn capabilities<C: SinkContext>(context: &mut C) -> Capabilities {
+    let mut capabilities = context.capabilities();
+    if context.faults().is_some() {
+        capabilities = capabilities.with(Capability::Breaks);
+    }
+    if context.expiry().is_some() {
+        capabilities = capabilities.with(Capability::Expires);
+    }
+    let around = Surroundings::simulated(1);
+    // A sink without a plan fails in every check, by name.
+    let Ok(plan) = context.sink(around.env()).and_then(|sink| sink.plan()) else { return capabilities };
+    let SinkPlan { has_state, pre_commit, committer, post_commit, sweep, .. } = plan;
+    let found = [
+        (has_state, Capability::WriterState),
+        (!pre_commit.is_empty(), Capability::PreCommit),
+        (committer.is_some(), Capability::Committer),
+        (!post_commit.is_empty(), Capability::PostCommit),
+        (sweep.is_some(), Capability::Sweep),
+    ];
+    let found = found.into_iter().filter(|(is_there, _)| *is_there);
+    found.fold(capabilities, |all, (_, capability)| all.with(capability))
+}

@@ -1,0 +1,124 @@
+//! Suites of named checks, run like tests.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use crate::capability::Capabilities;
+use crate::check::Check;
+use crate::context::{SinkContext, SourceContext};
+use crate::lab::Settings;
+use crate::surroundings::Surroundings;
+use crate::{sim, sink, source};
+
+/// Suites for a connector. Run it from a test target with `harness = false`:
+///
+/// ```no_run
+/// # use testkit::reference::{LedgerContext, NumbersContext};
+/// fn main() -> std::process::ExitCode {
+///     testkit::Suite::new("numbers")
+///         .source(|_| NumbersContext::default())
+///         .sink(|_| LedgerContext::default())
+///         .main()
+/// }
+/// ```
+///
+/// Each check is a test: `cargo test --test conformance source::restore` runs some of them. What a connector does not declare is
+/// listed as ignored, with the capability that is missing. A check that fails prints its seed, its rule, where the rule comes
+/// from and what the failure means; `TESTKIT_SEED=n` runs that seed again, `TESTKIT_ROUNDS=n` tries more seeds, and
+/// `TESTKIT_LOG=all` prints every step of the run.
+pub struct Suite {
+    connector: String,
+    real: bool,
+    trials: Vec<Trial>,
+}
+
+impl std::fmt::Debug for Suite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Suite").field("connector", &self.connector).finish_non_exhaustive()
+    }
+}
+
+impl Suite {
+    /// Suites for this connector, in the simulation.
+    pub fn new(connector: impl Into<String>) -> Self {
+        Self { connector: connector.into(), real: false, trials: Vec::new() }
+    }
+
+    /// What is added from here on runs on the real system: real files, real time, threads.
+    #[must_use]
+    pub fn on_the_real_system(mut self) -> Self {
+        self.real = true;
+        self
+    }
+
+    /// Adds all checks of a source. `make` makes the context of each check anew.
+    #[must_use]
+    pub fn source<C: SourceContext>(
+        self,
+        make: impl Fn(&Surroundings) -> C + Send + Sync + Clone + 'static,
+    ) -> Self {
+        let capabilities = in_a_world(&make, |mut context| source::capabilities(&mut context));
+        self.checks(source::checks(), make, &capabilities)
+    }
+
+    /// Adds all checks of a sink. `make` makes the context of each check anew.
+    #[must_use]
+    pub fn sink<C: SinkContext>(
+        self,
+        make: impl Fn(&Surroundings) -> C + Send + Sync + Clone + 'static,
+    ) -> Self {
+        let capabilities = in_a_world(&make, |mut context| sink::capabilities(&mut context));
+        self.checks(sink::checks(), make, &capabilities)
+    }
+
+    /// Adds checks of any family.
+    #[must_use]
+    pub fn checks<C: 'static>(
+        mut self,
+        checks: Vec<Check<C>>,
+        make: impl Fn(&Surroundings) -> C + Send + Sync + 'static,
+        capabilities: &Capabilities,
+    ) -> Self {
+        let make = Arc::new(make);
+        let real = self.real;
+        for check in checks {
+            let make = make.clone();
+            let trial = match capabilities.missing(check.needs) {
+                Some(missing) => {
+                    let why = format!("capability {missing} not declared");
+                    let kind = format!("skipped: {why}");
+                    Trial::test(check.name, move || Err(Failed::from(why)))
+                        .with_kind(kind)
+                        .with_ignored_flag(true)
+                }
+                None => Trial::test(check.name, move || run(&check, &*make, real))
+                    .with_kind(self.connector.clone()),
+            };
+            self.trials.push(trial);
+        }
+        self
+    }
+
+    /// Runs what the command line asks for, as `cargo test` does.
+    pub fn main(self) -> ExitCode {
+        libtest_mimic::run(&Arguments::from_args(), self.trials).exit_code()
+    }
+}
+
+fn in_a_world<C, T>(make: &impl Fn(&Surroundings) -> C, ask: impl Fn(C) -> T) -> T {
+    sim::run(async { ask(make(&Surroundings::simulated(1))) })
+}
+
+fn run<C>(check: &Check<C>, make: &dyn Fn(&Surroundings) -> C, real: bool) -> Result<(), Failed> {
+    let settings = Settings::from_env(real)?;
+    check.judge(make, settings).map_err(|broken| {
+        Failed::from(format!(
+            "{broken}\n  proves: {} of docs/semantics.md\n  source: {}\n  means:  {}",
+            check.rules.join(", "),
+            check.source,
+            check.failure
+        ))
+    })
+}

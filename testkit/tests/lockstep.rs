@@ -1,0 +1,75 @@
+//! The deterministic host over sound connectors: every row exactly once, and the same seed twice is the same run.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use async_trait::async_trait;
+use connector_api::Result;
+use connector_api::env::Environment;
+use connector_api::sink::Sink;
+use connector_api::source::{BoxSource, erase};
+use testkit::history;
+use testkit::lockstep::{self, Options, Pair, Ran};
+use testkit::reference::{Ledger, Numbers};
+use testkit::surroundings::Surroundings;
+use testkit::{TestRow, sim};
+
+struct InMemory {
+    numbers: Numbers,
+    ledger: Ledger,
+}
+
+#[async_trait]
+impl Pair<Vec<String>> for InMemory {
+    fn source(&mut self, _: &Environment) -> Result<BoxSource<Vec<String>>> {
+        Ok(erase(self.numbers.source()))
+    }
+
+    fn sink(&mut self, _: &Environment) -> Result<Box<dyn Sink<Vec<String>>>> {
+        Ok(Box::new(self.ledger.sink()))
+    }
+
+    async fn visible(&mut self, _: &Environment) -> Result<Option<Vec<String>>> {
+        Ok(Some(self.ledger.visible()))
+    }
+}
+
+fn expected() -> Vec<String> {
+    (0..4).flat_map(|split| TestRow::range(split, 0..50)).map(|row| row.text).collect()
+}
+
+fn run(seed: u64) -> (Ran, Ledger) {
+    let numbers = Numbers::new();
+    (0..4).for_each(|split| numbers.append(split, &TestRow::range(split, 0..50)));
+    let mut pair = InMemory { numbers, ledger: Ledger::new() };
+    let ran = sim::run(async {
+        let mut around = Surroundings::simulated(seed);
+        lockstep::run(&mut pair, &mut around, Options::adverse(seed)).await
+    });
+    let ran = ran.unwrap_or_else(|failed| panic!("{}\n{}", failed.broken, failed.ran.log));
+    (ran, pair.ledger)
+}
+
+#[test]
+fn whatever_goes_wrong_every_row_is_visible_exactly_once() {
+    let (mut deaths, mut attempts) = (0, 0);
+    for seed in 0..200 {
+        let (ran, ledger) = run(seed);
+        let judged = history::exactly_once("x", &expected(), &ledger.visible())
+            .and_then(|()| history::order(&ran.history))
+            .and_then(|()| history::visibility(&ran.history))
+            .and_then(|()| history::watermarks(&ran.history));
+        judged.unwrap_or_else(|broken| panic!("seed {seed}: {broken}\n{}", ran.log));
+        deaths += ran.deaths;
+        attempts += ran.history.events().iter().filter(|e| matches!(e, history::Event::Began { .. })).count();
+    }
+    assert!(deaths > 100 && attempts > 400, "the schedule is too kind: {deaths} deaths, {attempts} attempts");
+}
+
+#[test]
+fn the_same_seed_writes_the_same_log_byte_for_byte() {
+    for seed in 0..20 {
+        let (first, second) = (run(seed).0, run(seed).0);
+        assert_eq!(first.log.to_string(), second.log.to_string(), "seed {seed}");
+        assert_eq!(first.history.to_string(), second.history.to_string(), "seed {seed}");
+    }
+    assert_ne!(run(1).0.log.to_string(), run(2).0.log.to_string());
+}

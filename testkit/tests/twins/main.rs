@@ -1,0 +1,71 @@
+//! Failing twins: connectors that break one rule each, and exactly the checks that must reject them.
+//!
+//! `cargo xtask twins` writes the table check x twin into docs/conformance.md.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod sinks;
+mod sources;
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use testkit::check::{About, Check};
+use testkit::lab::Settings;
+use testkit::surroundings::Surroundings;
+use testkit::{Capabilities, reference, sink, source};
+
+/// A connector that breaks rules.
+pub(crate) struct Twin {
+    /// What it does wrong, in words.
+    pub name: &'static str,
+    /// The rules that it breaks.
+    pub rules: &'static [&'static str],
+    /// The checks that reject it; all others accept it.
+    pub rejected_by: &'static [&'static str],
+    /// Runs all checks of its family over it; gives the names of those that reject it.
+    pub run: fn() -> BTreeSet<&'static str>,
+}
+
+/// Few rounds: what a twin breaks must show at once.
+pub const SETTINGS: Settings = Settings { seed: 1, rounds: 12, real: false };
+
+/// The checks that reject a subject.
+pub fn rejecting<C>(
+    checks: Vec<Check<C>>,
+    make: impl Fn(&Surroundings) -> C,
+    capabilities: &Capabilities,
+) -> BTreeSet<&'static str> {
+    let chosen = checks.into_iter().filter(|check| capabilities.missing(check.needs).is_none());
+    chosen.filter(|check| check.judge(&make, SETTINGS).is_err()).map(|check| check.name).collect()
+}
+
+fn twin(twin: Twin) -> Trial {
+    Trial::test(format!("twins::{}", twin.name), move || {
+        let expected: BTreeSet<&str> = twin.rejected_by.iter().copied().collect();
+        let rejecting = (twin.run)();
+        if rejecting == expected {
+            return Ok(());
+        }
+        let missed: Vec<_> = expected.difference(&rejecting).collect();
+        let besides: Vec<_> = rejecting.difference(&expected).collect();
+        Err(Failed::from(format!("accepted by {missed:#?}\nrejected also by {besides:#?}")))
+    })
+}
+
+fn abouts() -> Vec<About> {
+    let sources = source::checks::<reference::NumbersContext>();
+    let sinks = sink::checks::<reference::LedgerContext>();
+    sources.iter().map(Check::about).chain(sinks.iter().map(Check::about)).collect()
+}
+
+fn main() -> ExitCode {
+    let twins = || sources::twins().into_iter().chain(sinks::twins());
+    let mut trials: Vec<Trial> = twins().map(twin).collect();
+    trials.push(Trial::test("every_check_rejects_a_twin", move || {
+        let rejecting: BTreeSet<&str> = twins().flat_map(|twin| twin.rejected_by).copied().collect();
+        let idle: Vec<_> = abouts().into_iter().map(|a| a.name).filter(|n| !rejecting.contains(n)).collect();
+        if idle.is_empty() { Ok(()) } else { Err(Failed::from(format!("can't fail: {idle:#?}"))) }
+    }));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
