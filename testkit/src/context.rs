@@ -7,6 +7,7 @@ use connector_api::sink::Sink;
 use connector_api::source::BoxSource;
 
 use crate::capability::Capabilities;
+use crate::crash::CrashTable;
 use crate::rows::{TestBatch, TestRow};
 
 /// A source under test, with the system that it reads.
@@ -43,6 +44,12 @@ pub trait SourceContext: Send + 'static {
 
     /// How to break and heal the system, if the author can: then [`Capability::Breaks`](crate::Capability::Breaks) holds.
     fn faults(&mut self) -> Option<&mut dyn Faults> {
+        None
+    }
+
+    /// Where a process dies, if the connector reaches crash points: then
+    /// [`Capability::CrashPoints`](crate::Capability::CrashPoints) holds.
+    fn crash_points(&self) -> Option<CrashTable> {
         None
     }
 }
@@ -87,6 +94,12 @@ pub trait SinkContext: Send + 'static {
 
     /// How to make staged work disappear, if the author can: then [`Capability::Expires`](crate::Capability::Expires) holds.
     fn expiry(&mut self) -> Option<&mut dyn Expiry> {
+        None
+    }
+
+    /// Where a process dies, if the connector reaches crash points: then
+    /// [`Capability::CrashPoints`](crate::Capability::CrashPoints) holds.
+    fn crash_points(&self) -> Option<CrashTable> {
         None
     }
 }

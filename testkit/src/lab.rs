@@ -31,6 +31,7 @@ impl<C> Subject<C> {
 pub struct Lab<'a, C> {
     make: &'a dyn Fn(&Surroundings) -> C,
     settings: Settings,
+    left_out: &'static [&'static str],
 }
 
 /// How checks are run.
@@ -79,7 +80,17 @@ impl<C> std::fmt::Debug for Lab<'_, C> {
 impl<'a, C> Lab<'a, C> {
     /// Makes subjects with `make`.
     pub fn new(make: &'a dyn Fn(&Surroundings) -> C, settings: Settings) -> Self {
-        Self { make, settings }
+        Self { make, settings, left_out: &[] }
+    }
+
+    /// The same, without these crash points.
+    #[must_use]
+    pub(crate) fn without(&self, left_out: &'static [&'static str]) -> Self {
+        Self { left_out, ..*self }
+    }
+
+    pub(crate) fn is_left_out(&self, point: &str) -> bool {
+        self.left_out.contains(&point)
     }
 
     /// Runs the body on one subject.
@@ -143,6 +154,11 @@ impl<'a, C> Lab<'a, C> {
     /// The first that fails, with its seed.
     pub fn each_seed<F: AsyncFn(&mut Subject<C>) -> Verdict>(&self, body: F) -> Verdict {
         self.seeds().try_for_each(|seed| self.at(seed, &body))
+    }
+
+    /// The seed of a check that does not explore.
+    pub fn first_seed(&self) -> u64 {
+        self.settings.seed
     }
 
     /// The seeds of a check that explores.

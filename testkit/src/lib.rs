@@ -13,6 +13,7 @@ pub mod check;
 pub mod context;
 pub mod crash;
 pub mod drive;
+pub mod files;
 pub mod fs;
 pub mod history;
 pub mod lab;

@@ -1,5 +1,6 @@
 //! Where a check happens: a process, its clock and files, and how it dies.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use connector_api::env::Environment;
@@ -31,6 +32,8 @@ pub struct Surroundings {
     meter: Meter,
     crash: CrashRecorder,
     attempts: u64,
+    /// Where the processes after this one die, in turn.
+    deaths: VecDeque<(String, u64)>,
 }
 
 enum Site {
@@ -53,7 +56,8 @@ impl Surroundings {
 
     fn new(seed: u64, env: Environment, site: Site) -> Self {
         let (meter, crash) = (Meter::default(), CrashRecorder::new());
-        let mut this = Self { seed, processes: 1, site, env, meter, crash, attempts: 0 };
+        let mut this =
+            Self { seed, processes: 1, site, env, meter, crash, attempts: 0, deaths: VecDeque::new() };
         this.equip();
         this
     }
@@ -102,6 +106,18 @@ impl Surroundings {
         });
     }
 
+    /// Lets this process die at the first of these points, the next one at the second, and so on.
+    pub fn die_in_turn<'p>(&mut self, points: impl IntoIterator<Item = (&'p str, u64)>) {
+        self.deaths = points.into_iter().map(|(point, k)| (point.to_owned(), k)).collect();
+        self.arm_next();
+    }
+
+    fn arm_next(&mut self) {
+        if let Some((point, k)) = self.deaths.pop_front() {
+            self.die_at(&point, k);
+        }
+    }
+
     /// Whether the process has died.
     pub fn is_dead(&self) -> bool {
         self.meter.is_dead() || self.fs().is_some_and(SimFs::is_frozen)
@@ -126,6 +142,7 @@ impl Surroundings {
         // Time goes on: only the process is new.
         self.env = Environment { clock: self.env.clock.clone(), ..env };
         self.equip();
+        self.arm_next();
     }
 
     /// The number of an attempt that was never used before, in the one run of this check.

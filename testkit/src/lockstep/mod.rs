@@ -103,6 +103,12 @@ impl Options {
         Self { seed, scales, adversity: Adversity::NONE, steps: 100_000, rule: "R-6" }
     }
 
+    /// Nothing goes wrong but the deaths that [`Surroundings::die_in_turn`] names; each process has another parallelism.
+    pub fn dying(seed: u64, death: Death) -> Self {
+        let scales = vec![Scale(2, 2, 1), Scale(1, 1, 2), Scale(3, 3, 1)];
+        Self { scales, adversity: Adversity { death, ..Adversity::NONE }, ..Self::calm(seed) }
+    }
+
     /// Everything goes wrong now and then, and no two attempts have the same parallelism.
     pub fn adverse(seed: u64) -> Self {
         let scales = vec![Scale(2, 2, 1), Scale(1, 1, 1), Scale(3, 2, 2), Scale(1, 3, 1)];

@@ -9,3 +9,13 @@ mod numbers;
 pub use contexts::{LedgerContext, NumbersContext};
 pub use ledger::{Ledger, LedgerSink, SinkFlaw, Staged};
 pub use numbers::{Numbers, NumbersReader, NumbersSource, NumbersSplit, SourceFlaw};
+
+/// The crash points of [`Numbers`].
+pub const NUMBERS_CRASH_POINTS: &[&str] = &["numbers-reader/after-fetch"];
+/// The crash points of [`Ledger`].
+pub const LEDGER_CRASH_POINTS: &[&str] = &[
+    "ledger-writer/before-stage",
+    "ledger-writer/after-stage",
+    "ledger-committer/before-commit",
+    "ledger-committer/after-commit",
+];

@@ -1,5 +1,6 @@
 //! Checks of sinks: writer, committer and operators by hand, and the whole under the deterministic host.
 
+mod crash;
 mod support;
 mod whole;
 
@@ -8,11 +9,13 @@ use connector_api::sink::SinkPlan;
 use crate::capability::{Capabilities, Capability};
 use crate::check::Check;
 use crate::context::SinkContext;
-use crate::surroundings::Surroundings;
+use crate::fs::PowerCut;
+use crate::lab::Subject;
+use crate::surroundings::{Death, Surroundings};
 
 /// All checks of sinks.
 pub fn checks<C: SinkContext>() -> Vec<Check<C>> {
-    whole::checks()
+    [whole::checks(), crash::checks()].concat()
 }
 
 /// What the author declared, what the context shows, and what the plan says. Call within a runtime.
@@ -23,6 +26,9 @@ pub fn capabilities<C: SinkContext>(context: &mut C) -> Capabilities {
     }
     if context.expiry().is_some() {
         capabilities = capabilities.with(Capability::Expires);
+    }
+    if context.crash_points().is_some() {
+        capabilities = capabilities.with(Capability::CrashPoints);
     }
     let around = Surroundings::simulated(1);
     // A sink without a plan fails in every check, by name.
@@ -37,4 +43,14 @@ pub fn capabilities<C: SinkContext>(context: &mut C) -> Capabilities {
     ];
     let found = found.into_iter().filter(|(is_there, _)| *is_there);
     found.fold(capabilities, |all, (_, capability)| all.with(capability))
+}
+
+/// The ways in which a process of this subject can die.
+fn deaths<C: SinkContext>(subject: &Subject<C>) -> Vec<Death> {
+    if subject.context.capabilities().has(Capability::Files) {
+        let torn = PowerCut::Seeded(subject.seed);
+        vec![Death::Crash, Death::PowerCut(PowerCut::SyncedOnly), Death::PowerCut(torn)]
+    } else {
+        vec![Death::Crash]
+    }
 }

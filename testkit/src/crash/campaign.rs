@@ -1,0 +1,120 @@
+//! Every crash point, enumerated: a first run records what is reached, then each hit is a run of its own that dies there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Observed, Sees};
+use crate::check::Broken;
+use crate::history::{Event, History};
+use crate::lab::{Lab, Subject};
+use crate::lockstep::Ran;
+use crate::surroundings::Death;
+
+/// Names a run: where its processes die, in turn, and how.
+fn named(points: &[(&str, u64)], death: Death) -> impl Fn(Broken) -> Broken {
+    let points: Vec<String> = points.iter().map(|(point, k)| format!("`{point}` ({k})")).collect();
+    let at = points.join(", then ");
+    move |broken| Broken { what: format!("after a death ({death:?}) at {at}: {}", broken.what), ..broken }
+}
+
+/// What the last process reached, and what was seen when the ones before it had died.
+struct Run {
+    reached: BTreeMap<&'static str, u64>,
+    seen: Vec<Sees>,
+}
+
+fn run<C, F>(lab: &Lab<C>, seed: u64, points: &[(&str, u64)], death: Death, body: &F) -> Result<Run, Broken>
+where
+    F: AsyncFn(&mut Subject<C>, Death) -> Result<Ran, Broken>,
+{
+    let one = async |subject: &mut Subject<C>| {
+        subject.around.die_in_turn(points.iter().copied());
+        let ran = body(subject, death).await?;
+        if ran.deaths != points.len() as u64 {
+            let what = format!("{} of {} crash points were reached again", ran.deaths, points.len());
+            return Err(Broken::new("F-4", format!("{what}: the run is not deterministic")));
+        }
+        let mut reached = subject.around.crash().hits();
+        // Those of the connector in memory at the other end are not the subject's.
+        reached.retain(|point, _| !lab.is_left_out(point));
+        Ok(Run { reached, seen: seen(&ran.history) })
+    };
+    lab.at(seed, &one).map_err(named(points, death))
+}
+
+/// For each death, whether more was visible after it than before.
+fn seen(history: &History) -> Vec<Sees> {
+    let mut seen = Vec::new();
+    let (mut before, mut dead): (BTreeSet<&String>, bool) = (BTreeSet::new(), false);
+    for event in history.events() {
+        match event {
+            Event::Ended { .. } => {
+                seen.push(Sees::Nothing);
+                dead = true;
+            }
+            Event::Began { .. } => dead = false,
+            Event::Visible(rows) => {
+                let now: BTreeSet<&String> = rows.iter().collect();
+                if dead && !now.is_subset(&before) {
+                    seen.pop();
+                    seen.push(Sees::Output);
+                }
+                before = now;
+            }
+            _ => {}
+        }
+    }
+    seen
+}
+
+/// Dies at every hit of every crash point, once per run and in each of these ways.
+///
+/// # Errors
+///
+/// What a run finds, naming the point.
+pub fn singles<C, F>(lab: &Lab<C>, deaths: &[Death], body: F) -> Result<Observed, Broken>
+where
+    F: AsyncFn(&mut Subject<C>, Death) -> Result<Ran, Broken>,
+{
+    let seed = lab.first_seed();
+    let mut observed = Observed::default();
+    let first = run(lab, seed, &[], Death::Crash, &body)?;
+    for (point, hits) in first.reached {
+        for k in 1..=hits {
+            for death in deaths {
+                let dead = run(lab, seed, &[(point, k)], *death, &body)?;
+                // After a power cut, what had been published may be hidden again until the restart.
+                if *death == Death::Crash {
+                    observed.add(point, dead.seen.first().copied().unwrap_or(Sees::Nothing));
+                }
+            }
+        }
+    }
+    Ok(observed)
+}
+
+/// Dies at every pair of crash points: at the first and the last hit of one, then, while that is recovered from, at the first
+/// hit of another. Gives the points of second deaths.
+///
+/// # Errors
+///
+/// What a run finds, naming both points.
+pub fn pairs<C, F>(lab: &Lab<C>, deaths: &[Death], body: F) -> Result<Observed, Broken>
+where
+    F: AsyncFn(&mut Subject<C>, Death) -> Result<Ran, Broken>,
+{
+    let seed = lab.first_seed();
+    let mut observed = Observed::default();
+    let first = run(lab, seed, &[], Death::Crash, &body)?;
+    for (point, hits) in first.reached {
+        for k in BTreeSet::from([1, hits]) {
+            for death in deaths {
+                let recovered = run(lab, seed, &[(point, k)], *death, &body)?;
+                for again in recovered.reached.into_keys() {
+                    let twice = run(lab, seed, &[(point, k), (again, 1)], *death, &body)?;
+                    observed.add(again, twice.seen.get(1).copied().unwrap_or(Sees::Nothing));
+                }
+            }
+        }
+    }
+    Ok(observed)
+}

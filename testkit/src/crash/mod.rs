@@ -1,0 +1,9 @@
+//! Dying at named crash points: recording them, enumerating them, comparing them with what is documented.
+
+mod campaign;
+mod recorder;
+mod table;
+
+pub use campaign::{pairs, singles};
+pub use recorder::CrashRecorder;
+pub use table::{CrashTable, Observed, Sees, documented};

@@ -1,0 +1,68 @@
+//! Checks that let the process die at every crash point of the sink.
+
+use super::support::run_whole;
+use crate::capability::Capability;
+use crate::check::{Broken, Check, Verdict};
+use crate::context::SinkContext;
+use crate::crash::{pairs, singles};
+use crate::lab::{Lab, Subject};
+use crate::lockstep::{Options, Ran};
+use crate::reference::NUMBERS_CRASH_POINTS;
+use crate::surroundings::Death;
+
+pub(super) fn checks<C: SinkContext>() -> Vec<Check<C>> {
+    vec![
+        Check {
+            name: "sink::crash::a_death_at_any_crash_point_loses_and_doubles_nothing",
+            rules: &["W-1", "C-1", "C-2", "C-7", "O-2"],
+            source: "enumerated, after ALICE (Pillai et al., OSDI 2014)",
+            failure: "a process that is killed, or a machine that loses power, at the named point loses or doubles rows",
+            needs: &[Capability::CrashPoints, Capability::Committer],
+            run: once,
+        },
+        Check {
+            name: "sink::crash::a_second_death_while_the_first_is_recovered_from_loses_and_doubles_nothing",
+            rules: &["C-2", "C-7", "O-2"],
+            source: "enumerated; FLINK-13940 and FLINK-30068 are such double failures",
+            failure: "a process that is killed again while it recovers loses or doubles rows",
+            needs: &[Capability::CrashPoints, Capability::Committer],
+            run: twice,
+        },
+        Check {
+            name: "sink::crash::what_is_seen_after_a_death_is_what_the_readme_says",
+            rules: &["W-4", "C-7"],
+            source: "design: guarantees are tables that tests execute",
+            failure: "the connector's crash-point table is wrong, or a crash point is never reached",
+            needs: &[Capability::CrashPoints, Capability::Committer],
+            run: table,
+        },
+    ]
+}
+
+/// The sink in a run of its own; dying is all that goes wrong.
+async fn body<C: SinkContext>(subject: &mut Subject<C>, death: Death) -> Result<Ran, Broken> {
+    run_whole(subject, "C-7", Options::dying(subject.seed, death)).await
+}
+
+fn once<C: SinkContext>(lab: &Lab<C>) -> Verdict {
+    lab.at(lab.first_seed(), &async |subject: &mut Subject<C>| Ok(super::deaths(subject)))
+        .and_then(|deaths| singles(&lab.without(NUMBERS_CRASH_POINTS), &deaths, body))
+        .map(drop)
+}
+
+fn twice<C: SinkContext>(lab: &Lab<C>) -> Verdict {
+    lab.at(lab.first_seed(), &async |subject: &mut Subject<C>| Ok(super::deaths(subject)))
+        .and_then(|deaths| pairs(&lab.without(NUMBERS_CRASH_POINTS), &deaths[..deaths.len().min(2)], body))
+        .map(drop)
+}
+
+fn table<C: SinkContext>(lab: &Lab<C>) -> Verdict {
+    let documented =
+        lab.at(lab.first_seed(), &async |subject: &mut Subject<C>| Ok(subject.context.crash_points()))?;
+    let Some(documented) = documented else {
+        return Err(Broken::new("C-7", "the capability is declared, and there is no table"));
+    };
+    let mut observed = singles(&lab.without(NUMBERS_CRASH_POINTS), &[Death::Crash], body)?;
+    observed.merge(pairs(&lab.without(NUMBERS_CRASH_POINTS), &[Death::Crash], body)?);
+    observed.compare("C-7", &documented)
+}

@@ -1,0 +1,68 @@
+//! Checks that let the process die at every crash point of the source.
+
+use super::support::run_whole;
+use crate::capability::Capability;
+use crate::check::{Broken, Check, Verdict};
+use crate::context::SourceContext;
+use crate::crash::{pairs, singles};
+use crate::lab::{Lab, Subject};
+use crate::lockstep::{Options, Ran};
+use crate::reference::LEDGER_CRASH_POINTS;
+use crate::surroundings::Death;
+
+pub(super) fn checks<C: SourceContext>() -> Vec<Check<C>> {
+    vec![
+        Check {
+            name: "source::crash::a_death_at_any_crash_point_loses_and_doubles_nothing",
+            rules: &["W-1", "C-1", "C-2", "R-2", "O-2"],
+            source: "enumerated, after ALICE (Pillai et al., OSDI 2014)",
+            failure: "a process that is killed, or a machine that loses power, at the named point loses or doubles rows",
+            needs: &[Capability::CrashPoints],
+            run: once,
+        },
+        Check {
+            name: "source::crash::a_second_death_while_the_first_is_recovered_from_loses_and_doubles_nothing",
+            rules: &["C-2", "R-2", "O-2"],
+            source: "enumerated; FLINK-20290 is such a failure",
+            failure: "a process that is killed again while it recovers loses or doubles rows",
+            needs: &[Capability::CrashPoints],
+            run: twice,
+        },
+        Check {
+            name: "source::crash::what_is_seen_after_a_death_is_what_the_readme_says",
+            rules: &["W-4", "R-2"],
+            source: "design: guarantees are tables that tests execute",
+            failure: "the connector's crash-point table is wrong, or a crash point is never reached",
+            needs: &[Capability::CrashPoints],
+            run: table,
+        },
+    ]
+}
+
+/// The source in a run of its own; dying is all that goes wrong.
+async fn body<C: SourceContext>(subject: &mut Subject<C>, death: Death) -> Result<Ran, Broken> {
+    run_whole(subject, "R-2", Options::dying(subject.seed, death)).await
+}
+
+fn once<C: SourceContext>(lab: &Lab<C>) -> Verdict {
+    lab.at(lab.first_seed(), &async |subject: &mut Subject<C>| Ok(super::deaths(subject)))
+        .and_then(|deaths| singles(&lab.without(LEDGER_CRASH_POINTS), &deaths, body))
+        .map(drop)
+}
+
+fn twice<C: SourceContext>(lab: &Lab<C>) -> Verdict {
+    lab.at(lab.first_seed(), &async |subject: &mut Subject<C>| Ok(super::deaths(subject)))
+        .and_then(|deaths| pairs(&lab.without(LEDGER_CRASH_POINTS), &deaths[..deaths.len().min(2)], body))
+        .map(drop)
+}
+
+fn table<C: SourceContext>(lab: &Lab<C>) -> Verdict {
+    let documented =
+        lab.at(lab.first_seed(), &async |subject: &mut Subject<C>| Ok(subject.context.crash_points()))?;
+    let Some(documented) = documented else {
+        return Err(Broken::new("R-2", "the capability is declared, and there is no table"));
+    };
+    let mut observed = singles(&lab.without(LEDGER_CRASH_POINTS), &[Death::Crash], body)?;
+    observed.merge(pairs(&lab.without(LEDGER_CRASH_POINTS), &[Death::Crash], body)?);
+    observed.compare("R-2", &documented)
+}
