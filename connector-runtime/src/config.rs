@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use connector_api::{Error, Result};
+
 /// What a job is run with, besides its pipeline.
 #[derive(Clone, Debug)]
 pub struct JobConfig {
@@ -27,6 +29,31 @@ pub struct JobConfig {
     pub identity: BTreeMap<String, String>,
     /// How long readers, writers and stages may take to close; then they are dropped.
     pub close_timeout: Duration,
+}
+
+impl JobConfig {
+    /// Refuses what no host can run.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] naming the option.
+    pub fn validate(&self) -> Result<()> {
+        let at_least_one = [
+            ("parallelism of sources", self.source_parallelism as usize),
+            ("parallelism of the sink", self.sink_parallelism as usize),
+            ("parallelism of committers", self.committer_parallelism as usize),
+            ("checkpoint.retain", self.checkpoint.retain),
+        ];
+        for (option, value) in at_least_one {
+            if value == 0 {
+                return Err(Error::config(option, "must be at least 1"));
+            }
+        }
+        if self.checkpoint.interval.is_zero() {
+            return Err(Error::config("checkpoint.interval", "must be longer than nothing"));
+        }
+        Ok(())
+    }
 }
 
 /// When and where checkpoints are made.

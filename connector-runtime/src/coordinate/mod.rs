@@ -11,5 +11,6 @@ pub mod barrier;
 pub mod checkpoint;
 pub mod commit;
 pub mod restart;
+pub mod route;
 pub mod source;
 pub mod watermark;

@@ -10,7 +10,7 @@ use connector_api::Result;
 use connector_api::id::{CheckpointId, ReaderId};
 use connector_api::source::{
     BoxEnumerator, DynSplit, DynState, EnumeratorAction, EnumeratorCommand, EnumeratorContext, ReaderCommand,
-    SplitEnumerator,
+    Split, SplitEnumerator,
 };
 
 type Assigned = BTreeMap<ReaderId, Vec<DynSplit>>;
@@ -200,7 +200,14 @@ impl SourceCoordinator {
     }
 }
 
-/// Deals restored splits to readers as evenly as their number allows, in the order of their ids.
+/// Deals restored splits to readers as evenly as their number allows, in the order of their ids, whatever the order of the
+/// tasks that gave them.
+pub fn deal_splits(mut splits: Vec<DynSplit>, readers: u32) -> Vec<Vec<DynSplit>> {
+    splits.sort_by_key(Split::id);
+    deal(splits, readers)
+}
+
+/// Deals restored state to tasks as evenly as their number allows, in its order.
 pub fn deal<T>(items: Vec<T>, among: u32) -> Vec<Vec<T>> {
     let mut hands: Vec<Vec<T>> = (0..among).map(|_| Vec::new()).collect();
     let count = hands.len().max(1);
@@ -216,7 +223,6 @@ pub fn deal<T>(items: Vec<T>, among: u32) -> Vec<Vec<T>> {
 mod tests {
     use super::*;
     use connector_api::id::SplitId;
-    use connector_api::source::Split;
     use connector_api::{Stored, stored};
 
     #[derive(Clone, serde::Serialize, serde::Deserialize)]
@@ -344,9 +350,10 @@ mod tests {
     }
 
     #[test]
-    fn restored_splits_are_dealt_evenly() {
-        let sizes: Vec<_> = deal((0..7).collect(), 3).iter().map(Vec::len).collect();
-        assert_eq!(sizes, [3, 2, 2]);
+    fn restored_splits_are_dealt_evenly_in_the_order_of_their_ids() {
+        let splits = ["g", "a", "f", "b", "e", "c", "d"].map(split).to_vec();
+        let hands: Vec<_> = deal_splits(splits, 3).iter().map(|hand| names(hand).concat()).collect();
+        assert_eq!(hands, ["adg", "be", "cf"]);
     }
 
     #[test]

@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use connector_api::id::SplitId;
+use connector_api::source::{DynSplit, ReaderEvent, Split};
+
 /// Combines the watermarks of inputs (the splits of a reader, the channels of a writer).
 ///
 /// An input that has said nothing yet holds the watermark back; so every input is added before any of them emits.
@@ -75,6 +78,56 @@ impl<K: Hash + Eq> WatermarkCombiner<K> {
     }
 }
 
+/// The watermark of a whole source, for a host that has all readers in one place: the smallest of each reader's splits, then
+/// the smallest of all readers.
+#[derive(Debug)]
+pub struct SourceWatermarks {
+    readers: Vec<WatermarkCombiner<SplitId>>,
+    all: WatermarkCombiner<usize>,
+}
+
+impl SourceWatermarks {
+    /// For this many readers, none of which has a split.
+    pub fn new(readers: u32) -> Self {
+        let mut all = WatermarkCombiner::new();
+        (0..readers as usize).for_each(|reader| all.add(reader));
+        Self { readers: (0..readers).map(|_| WatermarkCombiner::new()).collect(), all }
+    }
+
+    /// A reader gets these splits: to be told before any of them emits, so that the first can't push the watermark past the
+    /// others.
+    pub fn add(&mut self, reader: usize, splits: &[DynSplit]) {
+        if let Some(combiner) = self.readers.get_mut(reader) {
+            splits.iter().for_each(|split| combiner.add(split.id()));
+        }
+    }
+
+    /// Takes what a reader said. Gives the source's watermark when it rose.
+    pub fn event<B>(&mut self, reader: usize, event: &ReaderEvent<B>) -> Option<i64> {
+        let splits = self.readers.get_mut(reader)?;
+        let risen = match event {
+            ReaderEvent::Watermark { split: Some(split), millis } => splits.update(split, *millis),
+            ReaderEvent::Watermark { split: None, millis } => splits.update_all(*millis),
+            ReaderEvent::SplitFinished(split) => splits.remove(split),
+            // A reader is idle when all of its splits are.
+            ReaderEvent::Idle(Some(split)) => {
+                let risen = splits.set_idle(split, true).and_then(|millis| self.all.update(&reader, millis));
+                let idle = splits.is_idle().then(|| self.all.set_idle(&reader, true)).flatten();
+                return idle.or(risen);
+            }
+            ReaderEvent::Active(Some(split)) => {
+                splits.set_idle(split, false);
+                return self.all.set_idle(&reader, false);
+            }
+            ReaderEvent::Idle(None) => return self.all.set_idle(&reader, true),
+            ReaderEvent::Active(None) => return self.all.set_idle(&reader, false),
+            ReaderEvent::EndOfInput => return self.all.remove(&reader),
+            ReaderEvent::Batch { .. } | ReaderEvent::SplitRequest | ReaderEvent::EnumeratorEvent(_) => None,
+        };
+        self.all.update(&reader, risen?)
+    }
+}
+
 impl<K: Hash + Eq> Default for WatermarkCombiner<K> {
     fn default() -> Self {
         Self::new()
@@ -117,5 +170,51 @@ mod tests {
         assert_eq!(c.set_idle(&0, true), None);
         assert_eq!(c.set_idle(&1, true), None);
         assert!(c.is_idle());
+    }
+
+    #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    struct Named(String);
+    connector_api::stored!(Named, "named-for-watermarks");
+    impl Split for Named {
+        fn id(&self) -> SplitId {
+            SplitId::new(self.0.as_str())
+        }
+    }
+
+    type Said = ReaderEvent<Vec<u8>>;
+
+    fn at(split: &str, millis: i64) -> Said {
+        ReaderEvent::Watermark { split: Some(SplitId::new(split)), millis }
+    }
+
+    /// Reader 0 has a and b, reader 1 has c.
+    fn source() -> SourceWatermarks {
+        let mut w = SourceWatermarks::new(2);
+        let split = |name: &str| DynSplit::of(&Named(name.to_owned())).unwrap();
+        w.add(0, &[split("a"), split("b")]);
+        w.add(1, &[split("c")]);
+        w
+    }
+
+    #[test]
+    fn a_source_is_where_the_last_of_its_splits_is() {
+        let mut w = source();
+        assert_eq!(w.event(0, &at("a", 50)), None);
+        assert_eq!(w.event(0, &at("b", 40)), None, "reader 1 has said nothing");
+        assert_eq!(w.event(1, &at("c", 30)), Some(30));
+        assert_eq!(w.event(1, &Said::SplitFinished(SplitId::new("c"))), None, "it may get another split");
+        assert_eq!(w.event(1, &Said::EndOfInput), Some(40));
+    }
+
+    #[test]
+    fn a_reader_does_not_hold_the_source_back_when_all_of_its_splits_are_idle() {
+        let mut w = source();
+        w.event(0, &at("a", 50));
+        w.event(0, &at("b", 40));
+        w.event(1, &at("c", 10));
+        assert_eq!(w.event(1, &Said::Idle(Some(SplitId::new("c")))), Some(40));
+        assert_eq!(w.event(0, &Said::Idle(Some(SplitId::new("b")))), Some(50), "b is idle, and a is not");
+        w.event(1, &Said::Active(Some(SplitId::new("c"))));
+        assert_eq!(w.event(0, &at("a", 90)), None, "c is active again, and behind");
     }
 }

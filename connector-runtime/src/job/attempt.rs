@@ -18,10 +18,10 @@ use super::checkpointing::{Checkpointing, Durable, OnStored};
 use super::handle::{Board, Control};
 use super::topology::{self, Commands, SinkSetup, SinkState};
 use crate::coordinate::checkpoint::{CheckpointCoordinator, Input, Output, TaskId};
-use crate::coordinate::source::{SourceCoordinator, ToReader, deal};
+use crate::coordinate::source::{SourceCoordinator, ToReader, deal, deal_splits};
 use crate::local::Scope;
 use crate::pipeline::{DataSetup, ReaderSetup};
-use crate::storage::CheckpointRecord;
+use crate::storage::{CheckpointRecord, SharedStore};
 use crate::task::{Command, Counts, LiveCounts, Report, TaskContext};
 
 /// What an attempt begins with.
@@ -85,7 +85,7 @@ pub(super) struct Lent<'a> {
     pub(super) board: &'a Board,
     pub(super) control: &'a mut mpsc::UnboundedReceiver<Control>,
     pub(super) source: &'a mut SourceCoordinator,
-    pub(super) store: super::restore::Store,
+    pub(super) store: SharedStore,
     pub(super) stored: OnStored,
 }
 
@@ -230,7 +230,7 @@ impl<'a> Attempt<'a> {
                 _ => writer_commands.push(receiver),
             }
         }
-        let readers = readers.into_iter().zip(deal(splits, config.source_parallelism));
+        let readers = readers.into_iter().zip(deal_splits(splits, config.source_parallelism));
         let data = DataSetup {
             context: TaskContext { env: env.clone(), job: Arc::from(config.name.as_str()), live },
             env,

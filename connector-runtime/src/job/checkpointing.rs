@@ -13,11 +13,10 @@ use connector_api::{Error, Result, metrics as names};
 use futures::future::BoxFuture;
 
 use super::Shared;
-use super::restore::Store;
 use crate::coordinate::checkpoint::TaskId;
 use crate::pipeline::PlanParts;
 use crate::report::CompletedCheckpoint;
-use crate::storage::{CheckpointRecord, StoredCommittable};
+use crate::storage::{CheckpointRecord, SharedStore, StoredCommittable, write};
 use crate::task::{Acknowledgement, Counts, TaskState};
 
 /// A checkpoint that is durable.
@@ -45,7 +44,7 @@ pub(super) type OnStored = Arc<dyn Fn(Counts, bool) + Send + Sync>;
 pub(super) struct Checkpointing {
     shared: Arc<Shared>,
     env: Environment,
-    store: Store,
+    store: SharedStore,
     on_stored: OnStored,
     attempt: AttemptId,
     base: Counts,
@@ -60,7 +59,7 @@ impl Checkpointing {
     pub(super) fn new(
         shared: Arc<Shared>,
         env: Environment,
-        store: Store,
+        store: SharedStore,
         on_stored: OnStored,
         attempt: AttemptId,
         base: Counts,
@@ -109,9 +108,9 @@ impl Checkpointing {
         let (record, counts) = self.record(building, finished);
         let (job, on_stored) = (self.shared.config.name.clone(), self.on_stored.clone());
         self.storing = Some(Box::pin(async move {
-            let inner = env.clone();
+            let crash = env.crash.clone();
             let work = move || {
-                let stored = write(&inner, &store, &record)?;
+                let stored = write(&crash, &store, &record)?;
                 on_stored(counts, stored.2.is_none());
                 Ok(stored)
             };
@@ -179,26 +178,4 @@ impl Checkpointing {
         }
         (record, counts)
     }
-}
-
-/// Makes a checkpoint durable, then its high-water mark: only then may a commit be announced. `Err` when nothing was
-/// stored; what failed afterwards comes with the path and the size.
-fn write(
-    env: &Environment,
-    store: &Store,
-    record: &CheckpointRecord,
-) -> Result<(PathBuf, u64, Option<Error>)> {
-    let mut store =
-        store.lock().map_err(|_| Error::contract("checkpoint store", "an earlier write panicked"))?;
-    env.crash.hit("checkpoint/before-store");
-    let (path, bytes) = store.store(record)?;
-    env.crash.hit("checkpoint/after-store");
-    let mut make_official = || {
-        store.set_high_water(CheckpointId(record.checkpoint))?;
-        env.crash.hit("checkpoint/after-high-water");
-        store.retire_older()
-    };
-    let failure = make_official().err();
-    env.crash.hit("checkpoint/after-retire");
-    Ok((path, bytes, failure))
 }

@@ -10,8 +10,8 @@ mod topology;
 
 use std::sync::Arc;
 
+use connector_api::Result;
 use connector_api::env::Environment;
-use connector_api::{Error, Result};
 
 use crate::config::{JobConfig, StartOptions};
 use crate::local::Scope;
@@ -38,36 +38,17 @@ impl Job {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for a wrong configuration and for a stored identity that differs (naming the key);
-    /// [`Error::State`] for a damaged, foreign or older checkpoint, and for state that this pipeline leaves out;
+    /// [`Error::Config`](connector_api::Error::Config) for a wrong configuration and for a stored identity that differs (naming the key);
+    /// [`Error::State`](connector_api::Error::State) for a damaged, foreign or older checkpoint, and for state that this pipeline leaves out;
     /// an error naming the other process when the directory is in use.
     pub async fn start(mut self, options: StartOptions) -> Result<JobHandle> {
-        self.validate()?;
+        self.config.validate()?;
         self.config.identity.insert("source.uid".to_owned(), self.pipeline.0.source_uid().to_owned());
         self.config.identity.insert("sink.uid".to_owned(), self.pipeline.0.sink_uid().to_owned());
         let (env, scope) = Scope::new(&self.env);
         let shared = Arc::new(Shared { graph: self.pipeline.0, config: self.config, env });
         let started = restore::open(&shared, options).await?;
         Ok(supervisor::run(shared, started, scope, &*self.env.spawner))
-    }
-
-    fn validate(&self) -> Result<()> {
-        let config = &self.config;
-        let at_least_one = [
-            ("parallelism of sources", config.source_parallelism as usize),
-            ("parallelism of the sink", config.sink_parallelism as usize),
-            ("parallelism of committers", config.committer_parallelism as usize),
-            ("checkpoint.retain", config.checkpoint.retain),
-        ];
-        for (option, value) in at_least_one {
-            if value == 0 {
-                return Err(Error::config(option, "must be at least 1"));
-            }
-        }
-        if config.checkpoint.interval.is_zero() {
-            return Err(Error::config("checkpoint.interval", "must be longer than nothing"));
-        }
-        Ok(())
     }
 }
 

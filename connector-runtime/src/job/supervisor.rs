@@ -12,15 +12,15 @@ use super::Shared;
 use super::attempt::{self, AttemptEnd, AttemptSetup, Lent};
 use super::finish;
 use super::handle::{Board, Control, JobHandle};
-use super::restore::{self, Started};
 use crate::coordinate::restart::Restarts;
 use crate::coordinate::source::SourceCoordinator;
 use crate::local::Scope;
 use crate::report::{JobEnd, JobReport};
+use crate::storage::{AttemptStart, JobStore};
 use crate::task::Counts;
 
 /// Lets the job run in a task of its own.
-pub(super) fn run(shared: Arc<Shared>, started: Started, scope: Scope, outer: &dyn Spawner) -> JobHandle {
+pub(super) fn run(shared: Arc<Shared>, started: JobStore, scope: Scope, outer: &dyn Spawner) -> JobHandle {
     let (control, control_in) = mpsc::unbounded_channel();
     let (end, ended) = oneshot::channel();
     let board = Arc::new(Board::default());
@@ -54,10 +54,10 @@ struct Reached {
 }
 
 impl Supervisor {
-    async fn supervise(mut self, mut started: Started) -> Result<JobReport> {
+    async fn supervise(mut self, mut started: JobStore) -> Result<JobReport> {
         let begun = self.shared.env.clock.monotonic();
         if started.is_finished() {
-            if let Some(run) = restore::ended_run(&started)? {
+            if let Some(run) = started.own_run()? {
                 finish::sweep(&self.shared, &self.shared.env, run).await?;
             }
             return Ok(self.report(begun, JobEnd::AlreadyFinished));
@@ -92,7 +92,7 @@ impl Supervisor {
             }
             loop {
                 stop |= self.wait_for_restart(error, &mut restarts).await?;
-                match restore::reopen(&self.shared, &mut started).await {
+                match started.look_again().await {
                     Ok(()) => break,
                     Err(again) => error = again,
                 }
@@ -120,14 +120,14 @@ impl Supervisor {
 
     async fn attempt(
         &mut self,
-        started: &mut Started,
+        started: &mut JobStore,
         source: &mut Option<SourceCoordinator>,
         base: Counts,
         stop: bool,
         reached: &Arc<Mutex<Reached>>,
     ) -> AttemptEnd {
         let failed = |error| AttemptEnd::Failed { error, fatal: false, enumerator_failed: false };
-        let prepared = match restore::prepare(&self.shared, started).await {
+        let prepared = match started.begin_attempt().await {
             Ok(prepared) => prepared,
             Err(error) => return failed(error),
         };
@@ -137,7 +137,7 @@ impl Supervisor {
         };
         let setup = AttemptSetup {
             attempt: prepared.attempt,
-            restored: prepared.record,
+            restored: prepared.record.zip(prepared.restored.map(|restored| restored.going_back)),
             references: prepared.references,
             next_checkpoint: prepared.next_checkpoint,
             base,
@@ -155,7 +155,7 @@ impl Supervisor {
             board: &self.board,
             control: &mut self.control,
             source: coordinator,
-            store: started.store.clone(),
+            store: started.shared(),
             stored: Arc::new(stored),
         };
         attempt::run(lent, setup).await
@@ -166,9 +166,9 @@ impl Supervisor {
     fn source<'a>(
         &self,
         source: &'a mut Option<SourceCoordinator>,
-        prepared: &restore::Prepared,
+        prepared: &AttemptStart,
     ) -> Result<&'a mut SourceCoordinator> {
-        let record = prepared.record.as_ref().map(|(record, _)| record);
+        let record = prepared.record.as_ref();
         match source {
             Some(coordinator) => {
                 coordinator.reset(record.map(|record| CheckpointId(record.checkpoint)))?;

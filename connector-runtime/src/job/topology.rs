@@ -7,12 +7,13 @@ use bytes::Bytes;
 use connector_api::Result;
 use connector_api::env::Environment;
 use connector_api::id::{AttemptId, CheckpointId};
-use connector_api::sink::{OperatorContext, Parallelism, Partition, Restored, Stage};
+use connector_api::sink::{OperatorContext, Partition, Restored, Stage};
 use tokio::sync::mpsc;
 
 use super::Shared;
 use crate::coordinate::checkpoint::TaskId;
 use crate::coordinate::commit::CommitLedger;
+use crate::coordinate::route::{Route, instances};
 use crate::coordinate::source::deal;
 use crate::pipeline::PlanParts;
 use crate::task::{
@@ -65,14 +66,6 @@ fn downstreams(senders: Vec<Vec<Sender>>, partition: &Partition) -> Vec<Option<D
     ways.map(|(i, senders)| Some(Downstream::new(senders, partition.clone(), i))).collect()
 }
 
-pub(super) fn instances(stage: &Stage, shared: &Shared) -> u32 {
-    match stage.parallelism {
-        Parallelism::One => 1,
-        Parallelism::Same => shared.config.committer_parallelism,
-        Parallelism::Exactly(n) => n.max(1),
-    }
-}
-
 /// Opens the stages and committers and lets them run; gives each writer its way to the first of them.
 pub(super) async fn open(
     setup: &SinkSetup<'_>,
@@ -92,10 +85,10 @@ pub(super) async fn open(
     let mut ways: Vec<Vec<Sender>> = Vec::new();
     let mut next: Option<Partition> = None;
     let mut fronts: Vec<u32> = vec![committers];
-    fronts.extend(plan.post_commit.iter().map(|stage| instances(stage, shared)));
+    fronts.extend(plan.post_commit.iter().map(|stage| instances(stage, committers)));
     for (stage, front) in plan.post_commit.iter().zip(&fronts).rev() {
         index -= 1;
-        let count = instances(stage, shared);
+        let count = instances(stage, committers);
         let Edge { senders, receivers } = edge(*front, count);
         let down = next.as_ref().map_or_else(
             || (0..count).map(|_| None).collect(),
@@ -106,7 +99,7 @@ pub(super) async fn open(
         next = Some(stage.partition.clone());
     }
 
-    let last_front = plan.pre_commit.last().map_or(writers, |stage| instances(stage, shared));
+    let last_front = plan.pre_commit.last().map_or(writers, |stage| instances(stage, committers));
     let Edge { senders, receivers } = edge(last_front, committers);
     let down: Vec<_> = next.as_ref().map_or_else(
         || (0..committers).map(|_| None).collect(),
@@ -137,11 +130,11 @@ pub(super) async fn open(
         spawn(setup.env, task, setup.reports.clone(), body.run());
     }
     ways = senders;
-    let mut partition = if last_front == committers { Partition::Same } else { Partition::Rebalance };
+    let mut partition = Route::to_committers(last_front, committers);
 
     for (i, stage) in plan.pre_commit.iter().enumerate().rev() {
-        let front = i.checked_sub(1).map_or(writers, |i| instances(&plan.pre_commit[i], shared));
-        let Edge { senders, receivers } = edge(front, instances(stage, shared));
+        let front = i.checked_sub(1).map_or(writers, |i| instances(&plan.pre_commit[i], committers));
+        let Edge { senders, receivers } = edge(front, instances(stage, committers));
         let down = downstreams(std::mem::take(&mut ways), &partition);
         open_stage(setup, stage, i as u32, receivers, down, &mut state, commands).await?;
         ways = senders;

@@ -1,6 +1,5 @@
 //! A typed pipeline behind an object, so that jobs need not know its batch types.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,6 +17,7 @@ use tokio::sync::mpsc;
 
 use super::stream::Stream;
 use crate::coordinate::checkpoint::TaskId;
+use crate::storage::CheckpointRecord;
 use crate::task::{
     Command, Downstream, Exchange, Inputs, OutputTo, Reports, SourceTask, TaskContext, WriterCore,
     WriterTask, channel, spawn,
@@ -29,8 +29,6 @@ pub(crate) struct PlanParts {
     pub(crate) committer: Option<OpenCommitter>,
     pub(crate) post_commit: Vec<Stage>,
     pub(crate) sweep: Option<Arc<dyn SweepOrphans>>,
-    pub(crate) absent: BTreeMap<String, String>,
-    pub(crate) has_writer_state: bool,
     /// Whether each reader has its writer in its own task.
     pub(crate) chained: bool,
 }
@@ -60,6 +58,8 @@ pub(crate) trait Graph: Send + Sync {
     fn sink_uid(&self) -> &str;
     fn enumerator(&self, setup: EnumeratorSetup, restored: Option<DynState>) -> Result<BoxEnumerator>;
     fn plan(&self, sources: u32, writers: u32) -> Result<PlanParts>;
+    /// Refuses state that the sink would drop.
+    fn check_fits(&self, record: &CheckpointRecord) -> Result<()>;
     /// Opens writers and readers and lets them run.
     fn open(&self, setup: DataSetup) -> BoxFuture<'_, Result<()>>;
 }
@@ -126,10 +126,12 @@ impl<A: RowBatch, B: RowBatch> Graph for Typed<A, B> {
             committer: plan.committer,
             post_commit: plan.post_commit,
             sweep: plan.sweep,
-            absent: plan.absent,
-            has_writer_state: plan.has_state,
             chained,
         })
+    }
+
+    fn check_fits(&self, record: &CheckpointRecord) -> Result<()> {
+        record.check_fits(&self.sink.plan()?)
     }
 
     fn open(&self, mut setup: DataSetup) -> BoxFuture<'_, Result<()>> {

@@ -28,6 +28,8 @@
 //! have gone on), keeps a copy, and judges "older" by the high-water mark beside the original.
 
 mod files;
+mod fits;
+mod job;
 mod record;
 mod run;
 mod start;
@@ -36,6 +38,8 @@ mod store;
 mod tests;
 
 pub use files::CheckpointFile;
+pub use job::{AttemptStart, JobStore};
+pub(crate) use job::{SharedStore, write};
 pub use record::{CheckpointRecord, StoredCommittable};
 pub use start::RunStart;
 pub use store::CheckpointStore;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use connector_api::env::{FileLock, FileSystem};
 use connector_api::id::{AttemptId, CheckpointId, RunId};
+use connector_api::sink::References;
 use connector_api::{Error, Result, Stored};
 
 use super::files::{self, CheckpointFile, HIGH_WATER, LOCK, RUN, name_of};
@@ -185,6 +186,21 @@ impl CheckpointStore {
             return Err(files::unusable(&file.path, &format!("holds what belongs into {is}")));
         }
         Ok(record)
+    }
+
+    /// Everything of the sink that a retained checkpoint or savepoint refers to: what a sweep must leave.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`retained`](Self::retained).
+    pub fn references(&self) -> Result<References> {
+        let mut references = Vec::new();
+        for record in self.retained()? {
+            references.extend(record.writers);
+            references.extend(record.stages.into_values().flatten());
+            references.extend(record.committer.into_iter().map(|committable| committable.bytes));
+        }
+        Ok(References::new(references))
     }
 
     /// Removes all but the newest checkpoints, as many as the store was opened with; never a savepoint, and never what

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::WriterCore;
 use super::message::{Committable, Element, neighbour_gone};
 use crate::coordinate::checkpoint::Trigger;
+use crate::coordinate::route::Route;
 
 /// Where a reader's batches go.
 pub(crate) enum OutputTo<B: RowBatch> {
@@ -67,9 +68,7 @@ async fn send<T>(sender: &mpsc::Sender<Element<T>>, element: Element<T>) -> Resu
 /// The sending ends of the channels to all instances of the next sink stage.
 pub(crate) struct Downstream {
     senders: Vec<mpsc::Sender<Element<Committable>>>,
-    partition: Partition,
-    index: usize,
-    turn: usize,
+    route: Route,
 }
 
 impl Downstream {
@@ -79,21 +78,13 @@ impl Downstream {
         partition: Partition,
         index: usize,
     ) -> Self {
-        Self { senders, partition, index, turn: index }
+        Self { senders, route: Route::new(partition, index) }
     }
 
     /// Sends items to the instances that the partitioning names.
     pub(crate) async fn items(&mut self, checkpoint: CheckpointId, items: Vec<Bytes>) -> Result<()> {
-        let count = self.senders.len();
         for bytes in items {
-            let target = match &self.partition {
-                Partition::Same => self.index % count,
-                Partition::Rebalance => {
-                    self.turn = (self.turn + 1) % count;
-                    self.turn
-                }
-                Partition::Key(key) => (key(&bytes)? % count as u64) as usize,
-            };
+            let target = self.route.target(&bytes, self.senders.len())?;
             send(&self.senders[target], Element::Data(Committable { checkpoint, bytes })).await?;
         }
         Ok(())
