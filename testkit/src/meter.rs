@@ -18,6 +18,15 @@ thread_local! {
     static INSIDE: Cell<Option<&'static str>> = const { Cell::new(None) };
 }
 
+/// Ends a call that may not block.
+struct Inside(Option<&'static str>);
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        INSIDE.set(self.0);
+    }
+}
+
 /// What one process of a check holds and has done. Clones share the counts.
 #[derive(Clone, Debug, Default)]
 pub struct Meter(Arc<Counts>);
@@ -48,10 +57,9 @@ impl Meter {
 
     /// Runs a call that may not block. What it does with files, on this thread, is noted under `what`.
     pub fn must_not_block<T>(&self, what: &'static str, call: impl FnOnce() -> T) -> T {
-        let before = INSIDE.replace(Some(what));
-        let result = call();
-        INSIDE.set(before);
-        result
+        // Also when the call unwinds.
+        let _inside = Inside(INSIDE.replace(Some(what)));
+        call()
     }
 
     /// What was done with files in calls that may not block: `<call>: <operation>`.

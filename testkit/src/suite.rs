@@ -46,6 +46,13 @@ impl Suite {
         Self { connector: connector.into(), real: false, trials: Vec::new() }
     }
 
+    /// What is added from here on is listed under this name.
+    #[must_use]
+    pub fn named(mut self, connector: impl Into<String>) -> Self {
+        self.connector = connector.into();
+        self
+    }
+
     /// What is added from here on runs on the real system: real files, real time, threads.
     #[must_use]
     pub fn on_the_real_system(mut self) -> Self {

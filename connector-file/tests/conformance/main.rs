@@ -1,0 +1,24 @@
+//! testkit's suites over this connector, in the simulation.
+#![allow(missing_docs)]
+
+mod sink;
+mod source;
+
+use std::process::ExitCode;
+
+use sink::FileSinkContext;
+use source::FileSourceContext;
+
+fn main() -> ExitCode {
+    testkit::Suite::new("file source")
+        .source(|_| FileSourceContext)
+        .named("file sink, parts closed at checkpoints")
+        .sink(|_| FileSinkContext { on_checkpoint: true, compacted: false })
+        .named("file sink, parts open over checkpoints")
+        .sink(|_| FileSinkContext { on_checkpoint: false, compacted: false })
+        .named("file sink, compacted")
+        .sink(|_| FileSinkContext { on_checkpoint: true, compacted: true })
+        .named("file sink, parts open over checkpoints, compacted")
+        .sink(|_| FileSinkContext { on_checkpoint: false, compacted: true })
+        .main()
+}
