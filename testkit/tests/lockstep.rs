@@ -7,6 +7,7 @@ use connector_api::env::Environment;
 use connector_api::sink::Sink;
 use connector_api::source::{BoxSource, erase};
 use testkit::history;
+use testkit::lab::Settings;
 use testkit::lockstep::{self, Options, Pair, Ran};
 use testkit::reference::{Ledger, Numbers};
 use testkit::surroundings::Surroundings;
@@ -51,7 +52,9 @@ fn run(seed: u64) -> (Ran, Ledger) {
 #[test]
 fn whatever_goes_wrong_every_row_is_visible_exactly_once() {
     let (mut deaths, mut attempts) = (0, 0);
-    for seed in 0..200 {
+    let settings = Settings::from_env(false).unwrap();
+    // The default is a suite's; here a run takes two milliseconds.
+    for seed in settings.seed..settings.seed + settings.rounds.max(200) {
         let (ran, ledger) = run(seed);
         let judged = history::exactly_once("x", &expected(), &ledger.visible())
             .and_then(|()| history::order(&ran.history))

@@ -42,6 +42,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Prints which check rejects which failing twin, and writes docs/conformance.md.
+    Twins,
     /// Runs cargo-deny, which is installed into the cache directory when it is missing.
     Deny,
 }
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Task::Soak(arguments) => soak::run(&arguments),
         Task::Api { check: true } => checks::api::check(),
         Task::Api { check: false } => checks::api::write(),
+        Task::Twins => twins(),
         Task::Deny => checks::deny::install().and_then(|program| checks::deny::run(&program)),
     };
     match done {
@@ -64,4 +67,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// First the tests that show it, then the document that says it.
+fn twins() -> Result {
+    let command = || shell::cargo(["test", "-p", "testkit", "--test", "twins"]);
+    let mut tests = command();
+    tests.args(["--", "--skip", "the_document_is_current"]);
+    shell::run(tests)?;
+    let mut document = command();
+    document.env("TWINS_WRITE", "1");
+    shell::run(document)
 }

@@ -3,6 +3,8 @@
 //! `cargo xtask twins` writes the table check x twin into docs/conformance.md.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod document;
+mod rules;
 mod sinks;
 mod sources;
 
@@ -16,6 +18,7 @@ use testkit::surroundings::Surroundings;
 use testkit::{Capabilities, reference, sink, source};
 
 /// A connector that breaks rules.
+#[derive(Clone)]
 pub(crate) struct Twin {
     /// What it does wrong, in words.
     pub name: &'static str,
@@ -59,13 +62,42 @@ fn abouts() -> Vec<About> {
     sources.iter().map(Check::about).chain(sinks.iter().map(Check::about)).collect()
 }
 
+fn all_twins() -> Vec<Twin> {
+    [sources::twins(), sinks::twins()].concat()
+}
+
+/// Every check can fail.
+fn every_check_rejects_a_twin() -> Result<(), Failed> {
+    let twins = all_twins();
+    let rejecting: BTreeSet<&str> = twins.iter().flat_map(|twin| twin.rejected_by).copied().collect();
+    let idle: Vec<_> = abouts().into_iter().map(|a| a.name).filter(|n| !rejecting.contains(n)).collect();
+    if idle.is_empty() { Ok(()) } else { Err(Failed::from(format!("can't fail: {idle:#?}"))) }
+}
+
+/// Every rule is proved by a check that can fail, or by a test that is named.
+fn every_rule_is_proved() -> Result<(), Failed> {
+    let checks = abouts().into_iter().map(|about| (about.name, about.rules)).collect();
+    let twins: Vec<_> =
+        all_twins().into_iter().map(|t| (t.rules, t.rejected_by.iter().copied().collect())).collect();
+    rules::check(&checks, &twins).map_err(Failed::from)
+}
+
+/// docs/conformance.md says what the twins show.
+fn the_document_is_current() -> Result<(), Failed> {
+    let kept = std::fs::read_to_string(document::path()).unwrap_or_default();
+    if kept == document::render(&abouts(), &all_twins()) {
+        return Ok(());
+    }
+    Err(Failed::from("docs/conformance.md is not what the twins show: `cargo xtask twins` writes it anew"))
+}
+
 fn main() -> ExitCode {
-    let twins = || sources::twins().into_iter().chain(sinks::twins());
-    let mut trials: Vec<Trial> = twins().map(twin).collect();
-    trials.push(Trial::test("every_check_rejects_a_twin", move || {
-        let rejecting: BTreeSet<&str> = twins().flat_map(|twin| twin.rejected_by).copied().collect();
-        let idle: Vec<_> = abouts().into_iter().map(|a| a.name).filter(|n| !rejecting.contains(n)).collect();
-        if idle.is_empty() { Ok(()) } else { Err(Failed::from(format!("can't fail: {idle:#?}"))) }
-    }));
+    if std::env::var_os("TWINS_WRITE").is_some() {
+        return document::write(&abouts(), &all_twins());
+    }
+    let mut trials: Vec<Trial> = all_twins().into_iter().map(twin).collect();
+    trials.push(Trial::test("every_check_rejects_a_twin", every_check_rejects_a_twin));
+    trials.push(Trial::test("every_rule_is_proved", every_rule_is_proved));
+    trials.push(Trial::test("the_document_is_current", the_document_is_current));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

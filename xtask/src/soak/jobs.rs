@@ -20,3 +20,17 @@ pub(super) fn run(arguments: &Arguments) -> Result {
     campaign("connector-file", "whole_job", rounds)?;
     campaign("connector-runtime", "exactly_once", rounds * RANDOM_JOBS)
 }
+
+/// The suites that explore schedules, with other seeds and more of them.
+const SUITES: &[(&str, &str)] =
+    &[("connector-file", "conformance"), ("testkit", "lockstep"), ("testkit", "hosts")];
+
+pub(super) fn conformance(arguments: &Arguments) -> Result {
+    let seed = arguments.seed.unwrap_or_else(|| Random::seed() % (1 << 32));
+    println!("{} --rounds {} --seed {seed}", arguments.title(), arguments.rounds);
+    SUITES.iter().try_for_each(|(package, test)| {
+        let mut command = shell::cargo(["test", "--all-features", "-p", package, "--test", test]);
+        command.env("TESTKIT_ROUNDS", arguments.rounds.to_string()).env("TESTKIT_SEED", seed.to_string());
+        shell::run(command)
+    })
+}

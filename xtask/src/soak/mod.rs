@@ -22,6 +22,8 @@ pub(crate) enum Name {
     Signals,
     /// Whole jobs in the simulation, at every crash point and every write, from so many seeds; and 10,000 random jobs for each.
     Jobs,
+    /// testkit's suites over connector-file and over the hosts, each check from so many seeds.
+    Conformance,
 }
 
 /// Which soak, how long, from which seed.
@@ -47,6 +49,7 @@ impl Arguments {
             Name::Kill => "cargo xtask soak kill",
             Name::Signals => "cargo xtask soak signals",
             Name::Jobs => "cargo xtask soak jobs",
+            Name::Conformance => "cargo xtask soak conformance",
         }
     }
 }
@@ -63,5 +66,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result {
         Name::Kill => rounds::run(arguments, EndedBy::Kill),
         Name::Signals => rounds::run(arguments, EndedBy::Signals),
         Name::Jobs => jobs::run(arguments),
+        Name::Conformance => jobs::conformance(arguments),
     }
 }
