@@ -117,7 +117,7 @@ impl<'a, B: RowBatch> Attempt<'a, B> {
             if std::mem::take(&mut self.poll_enumerator) {
                 let mut cx = Context::from_waker(&self.enumerator_waker);
                 let out = self.source.poll(&mut cx).map_err(Failure::Enumerator)?;
-                self.to_readers(out)?;
+                self.tell_readers(out)?;
             }
             self.sink.commit(self.job.config.on_lost, &self.env).await?;
             self.sink.hand_on().await?;
@@ -156,12 +156,12 @@ impl<'a, B: RowBatch> Attempt<'a, B> {
             let waker = self.mailbox.waker(Mail::Reader(i));
             self.readers.push(ReaderTask::new(self.job.source.reader(context)?, waker));
             if !splits.is_empty() {
-                self.to_readers(vec![(reader, ReaderCommand::AddSplits(splits))])?;
+                self.tell_readers(vec![(reader, ReaderCommand::AddSplits(splits))])?;
             }
         }
         for i in 0..parallelism {
             let out = self.source.add_reader(ReaderId(i)).map_err(Failure::Enumerator)?;
-            self.to_readers(out)?;
+            self.tell_readers(out)?;
         }
         Ok(())
     }
@@ -181,15 +181,15 @@ impl<'a, B: RowBatch> Attempt<'a, B> {
                     }
                     Output::Complete(id) => {
                         self.env.crash.hit("checkpoint/before-notice");
-                        self.to_all_readers(&ReaderCommand::CheckpointComplete(id))?;
-                        self.to_enumerator(EnumeratorCommand::CheckpointComplete(id))?;
+                        self.tell_all_readers(&ReaderCommand::CheckpointComplete(id))?;
+                        self.tell_enumerator(EnumeratorCommand::CheckpointComplete(id))?;
                         self.sink.complete(id, self.job.config.on_lost, &self.env).await?;
                         self.inputs.push_back(Input::Noticed { task: JOB, checkpoint: id });
                     }
                     // Only for a host that lets time go by between a trigger and its acknowledgement.
                     Output::Abort(id) => {
-                        self.to_all_readers(&ReaderCommand::CheckpointAborted(id))?;
-                        self.to_enumerator(EnumeratorCommand::CheckpointAborted(id))?;
+                        self.tell_all_readers(&ReaderCommand::CheckpointAborted(id))?;
+                        self.tell_enumerator(EnumeratorCommand::CheckpointAborted(id))?;
                     }
                     Output::Finished => return Ok(Some(End::Finished)),
                     Output::Stopped(_) => return Ok(Some(End::Stopped { savepoint: self.stored.take() })),
@@ -265,12 +265,12 @@ impl<'a, B: RowBatch> Attempt<'a, B> {
         }
         match event {
             ReaderEvent::Batch { batch, .. } => Ok(self.sink.write(i, batch).await?),
-            ReaderEvent::SplitRequest => self.to_enumerator(EnumeratorCommand::SplitRequest(id)),
+            ReaderEvent::SplitRequest => self.tell_enumerator(EnumeratorCommand::SplitRequest(id)),
             ReaderEvent::SplitFinished(split) => {
-                self.to_enumerator(EnumeratorCommand::SplitFinished(id, split))
+                self.tell_enumerator(EnumeratorCommand::SplitFinished(id, split))
             }
             ReaderEvent::EnumeratorEvent(event) => {
-                self.to_enumerator(EnumeratorCommand::ReaderEvent(id, event))
+                self.tell_enumerator(EnumeratorCommand::ReaderEvent(id, event))
             }
             ReaderEvent::EndOfInput => {
                 self.readers[i].has_ended = true;
@@ -283,13 +283,13 @@ impl<'a, B: RowBatch> Attempt<'a, B> {
         }
     }
 
-    fn to_enumerator(&mut self, command: EnumeratorCommand<DynSplit>) -> Result<(), Failure> {
+    fn tell_enumerator(&mut self, command: EnumeratorCommand<DynSplit>) -> Result<(), Failure> {
         self.poll_enumerator = true;
         let out = self.source.handle(command).map_err(Failure::Enumerator)?;
-        self.to_readers(out)
+        self.tell_readers(out)
     }
 
-    fn to_readers(&mut self, out: Vec<ToReader>) -> Result<(), Failure> {
+    fn tell_readers(&mut self, out: Vec<ToReader>) -> Result<(), Failure> {
         for (ReaderId(reader), command) in out {
             let Some(task) = self.readers.get_mut(reader as usize) else { continue };
             if let ReaderCommand::AddSplits(splits) = &command {
@@ -300,7 +300,7 @@ impl<'a, B: RowBatch> Attempt<'a, B> {
         Ok(())
     }
 
-    fn to_all_readers(&mut self, command: &ReaderCommand<DynSplit>) -> Result<(), Failure> {
+    fn tell_all_readers(&mut self, command: &ReaderCommand<DynSplit>) -> Result<(), Failure> {
         Ok(self.readers.iter_mut().try_for_each(|reader| reader.handle(command.clone()))?)
     }
 

@@ -1,4 +1,5 @@
 //! Lines from files to files through the host: every line once, whatever dies when.
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod world;
 
@@ -63,11 +64,11 @@ fn a_host_that_dies_at_any_moment_goes_on_where_it_was() {
 #[test]
 fn a_failed_attempt_is_followed_by_the_next_within_the_run() {
     let mut failed = 0;
-    for seed in 0..30 {
-        let mut world = World::new(seed, seed % 2 == 0);
+    for seed in 0..30_u64 {
+        let mut world = World::new(seed, seed.is_multiple_of(2));
         world.restart = RestartStrategy::FixedDelay { attempts: 3, delay: Duration::from_millis(20) };
         // One reading or writing of the connectors fails; the checkpoint directory is left alone.
-        let kind = if seed % 3 == 0 { OpKind::Read } else { OpKind::Sync };
+        let kind = if seed.is_multiple_of(3) { OpKind::Read } else { OpKind::Sync };
         let rule = Rule::on(kind, Fault::Eio).path_where(|path| !path.starts_with("/checkpoints"));
         world.fs.inject(rule.nth(1 + seed % 7));
         assert_eq!(world.run(SCALES[seed as usize % 4]).unwrap(), End::Finished, "seed {seed}");
@@ -79,8 +80,8 @@ fn a_failed_attempt_is_followed_by_the_next_within_the_run() {
 
 #[test]
 fn a_savepoint_holds_everything_and_the_job_goes_on_from_it() {
-    for seed in 0..10 {
-        let mut world = World::new(seed, seed % 2 == 0);
+    for seed in 0..10_u64 {
+        let mut world = World::new(seed, seed.is_multiple_of(2));
         let stop = StopFlag::new();
         let after = Duration::from_millis(10 + 3 * seed);
         let end = world.run_stopped(SCALES[1], &stop, after).unwrap();

@@ -53,7 +53,7 @@ impl World {
         let source = SourceOptions { split_size: ByteSize(128), ..SourceOptions::lines("/in") };
         let merge = Merge { checkpoints: 2, size: Some(ByteSize(300)) };
         let sink = SinkOptions {
-            rolling: Rolling { size: ByteSize(150), age: None, on_checkpoint: self.seed % 2 == 0 },
+            rolling: Rolling { size: ByteSize(150), age: None, on_checkpoint: self.seed.is_multiple_of(2) },
             compaction: self.compacted.then_some(Compaction::Merge(merge)),
             ..SinkOptions::lines("/out")
         };
