@@ -6,6 +6,7 @@
 //! | [`context`] | what an author supplies: make the connector, write test data, read what is visible |
 //! | [`lockstep`] | a deterministic host over the runtime's own state machines |
 //! | [`history`] | what happened in a run, and the checkers that judge it |
+//! | [`golden`] | the bytes of each released version of stored state, and the proof that each decodes |
 //! | [`fs`], [`sim`], [`crash`] | simulated files with power cuts and faults, virtual time, crash points |
 
 pub mod capability;
@@ -15,6 +16,7 @@ pub mod crash;
 pub mod drive;
 pub mod files;
 pub mod fs;
+pub mod golden;
 pub mod history;
 pub mod lab;
 pub mod lockstep;
