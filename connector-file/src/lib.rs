@@ -5,3 +5,9 @@ pub mod sink;
 pub mod source;
 
 pub use factory::FileConnector;
+
+/// Where the bytes of released versions are.
+#[cfg(test)]
+fn golden<T: connector_api::Stored>() -> testkit::golden::Golden<T> {
+    testkit::golden::Golden::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"))
+}

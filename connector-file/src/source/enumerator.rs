@@ -190,3 +190,20 @@ impl SplitEnumerator for FileEnumerator {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::split::{FileState, RelativePath};
+    use super::*;
+
+    #[test]
+    fn states_of_every_version_are_read() -> Result<(), testkit::golden::Broken> {
+        let path = RelativePath::new("a/b").unwrap();
+        let file = FileState { len: 150, modified: Duration::new(7, 9), file_id: 3 };
+        let listed = FileEnumeratorState { listed: true, pending: cut(&path, file, 100), total_bytes: 150 };
+        let golden = crate::golden().value("before-listing", FileEnumeratorState::default());
+        golden.value("listed", listed).check()
+    }
+}

@@ -206,14 +206,12 @@ mod tests {
         assert!(FileSplit::from_bytes(&split.to_bytes().unwrap()).is_err());
     }
 
-    /// What version 1 wrote. If this fails, checkpoints of users can't be read any more.
     #[test]
-    fn the_stored_form_is_frozen() {
-        let split = FileSplit { position: Some(300), ..cut(&path(b"a/b"), file(9), 100).remove(0) };
-        let bytes = split.to_bytes().unwrap();
-        assert!(bytes.starts_with(b"CSDK\x0afile-split\x01\0"));
-        // Path, offset, length, size, modification in seconds and nanoseconds, file id, position.
-        let payload = [3, b'a', b'/', b'b', 0, 9, 9, 7, 9, 3, 1, 0xac, 2];
-        assert!(bytes.ends_with(&payload), "{bytes:?}");
+    fn splits_of_every_version_are_read() -> Result<(), testkit::golden::Broken> {
+        let untouched = cut(&path(b"a/b"), file(9), 100).remove(0);
+        let half_read = FileSplit { position: Some(300), ..untouched.clone() };
+        let not_utf8 = FileSplit { path: path(b"d/\xff"), ..untouched.clone() };
+        let golden = crate::golden().value("untouched", untouched).value("half-read", half_read);
+        golden.value("not-utf8", not_utf8).check()
     }
 }

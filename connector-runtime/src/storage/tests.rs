@@ -6,11 +6,13 @@ mod starts;
 use std::path::Path;
 use std::sync::Arc;
 
-use connector_api::Result;
 use connector_api::env::FileSystem;
-use connector_api::id::CheckpointId;
+use connector_api::id::{CheckpointId, RunId};
+use connector_api::{Result, Stored};
 use testkit::fs::SimFs;
+use testkit::golden::{Broken, Golden};
 
+use super::run::{Ancestor, Base, HighWater, RunRecord};
 use super::{CheckpointRecord, CheckpointStore, RunStart, StoredCommittable};
 
 const DIR: &str = "/job/ckpt";
@@ -64,33 +66,37 @@ fn numbers(store: &CheckpointStore) -> Vec<u64> {
     store.list().unwrap().into_iter().map(|file| file.checkpoint).collect()
 }
 
-/// The bytes that version 1 wrote. If this fails, stored checkpoints of users can't be read any more: raise the version and
-/// keep a decoder of this one.
-#[test]
-fn the_layout_of_version_1_is_frozen() {
+fn golden<T: Stored>() -> Golden<T> {
+    Golden::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"))
+}
+
+/// A store with one checkpoint, and all files of it as values: each is one envelope and nothing beside it.
+fn stored<T: Stored>(name: &str) -> T {
     let fs = SimFs::new();
     let mut store = begun(&fs);
     let record = CheckpointRecord { splits: vec![split("in/a:0", 300)], ..record(&store, 5) };
     complete(&mut store, &record).unwrap();
-    let hex = |name: &str| {
-        let content = fs.content(Path::new(DIR).join(name)).unwrap();
-        content.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-    };
-    assert_eq!(
-        hex("chk-5.ckpt"),
-        concat!(
-            "4353444b0a636865636b706f696e740100b2000000e908affb050000070180a0d5edee66010b736f757263652e706174",
-            "6802696e01030102030106696e2f613a30244353444b0c73616d706c652d73706c6974010009000000f5d2794a06696e",
-            "2f613a30ac02022805050505050505050505050505050505050505050505050505050505050505050505050505050505",
-            "000107636f6d7061637401050909090909010502140404040404040404040404040404040404040404010a7265636f72",
-            "64735f696e808080808020",
-        )
-    );
-    assert_eq!(hex("run"), "4353444b0e636865636b706f696e742d72756e010007000000807110dc07000140000000");
-    assert_eq!(
-        hex("high-water"),
-        "4353444b15636865636b706f696e742d686967682d7761746572010002000000519e49720705"
-    );
+    T::from_bytes(&fs.content(Path::new(DIR).join(name)).unwrap()).unwrap()
+}
+
+#[test]
+fn checkpoints_of_every_version_are_read() -> Result<(), Broken> {
+    let golden = golden::<CheckpointRecord>().value("all-parts", stored("chk-5.ckpt"));
+    golden.value("empty", CheckpointRecord::default()).check()
+}
+
+#[test]
+fn run_records_of_every_version_are_read() -> Result<(), Broken> {
+    let first = stored::<RunRecord>("run");
+    let base = Base { after: 9, start: Some("chk-9.ckpt".into()), accepted: 12 };
+    let ancestors = vec![Ancestor { run: RunId(300), until: 9 }];
+    let descendant = RunRecord { ancestors, base, ..first.clone() };
+    golden().value("first", first).value("descendant", descendant).check()
+}
+
+#[test]
+fn high_water_marks_of_every_version_are_read() -> Result<(), Broken> {
+    golden::<HighWater>().value("one", stored("high-water")).check()
 }
 
 fn split(id: &str, offset: u64) -> connector_api::source::DynSplit {

@@ -50,26 +50,25 @@ connector_api::stored!(CompactorState, "file-compactor");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use connector_api::Stored;
+    use crate::golden;
+    use testkit::golden::Broken;
 
     fn file() -> FileCommittable {
         FileCommittable { staged: ".a".into(), name: "a".into(), length: 5, inputs: Vec::new() }
     }
 
-    /// The bytes that version 1 wrote. If this fails, checkpoints of users can't be read any more.
     #[test]
-    fn version_1_reads_its_frozen_bytes() {
-        let coordinator = CoordinatorState { checkpoints: 2, held: vec![file()] };
-        let bytes = b"\x02\x01\x02.a\x01a\x05\x00";
-        assert_eq!(coordinator.encode().unwrap(), bytes);
-        assert_eq!(CoordinatorState::decode(1, bytes).unwrap(), coordinator);
-        let compactor = CompactorState { checkpoint: 7, inputs: vec![file()] };
-        let bytes = b"\x07\x01\x02.a\x01a\x05\x00";
-        assert_eq!(compactor.encode().unwrap(), bytes);
-        assert_eq!(CompactorState::decode(1, bytes).unwrap(), compactor);
-        let request = Request::Merge(vec![file()]);
-        let bytes = b"\x01\x01\x02.a\x01a\x05\x00";
-        assert_eq!(request.encode().unwrap(), bytes);
-        assert_eq!(Request::decode(1, bytes).unwrap(), request);
+    fn states_of_the_coordinator_of_every_version_are_read() -> Result<(), Broken> {
+        golden().value("one", CoordinatorState { checkpoints: 2, held: vec![file()] }).check()
+    }
+
+    #[test]
+    fn requests_of_every_version_are_read() -> Result<(), Broken> {
+        golden().value("merge", Request::Merge(vec![file()])).value("pass", Request::Pass(file())).check()
+    }
+
+    #[test]
+    fn states_of_compactors_of_every_version_are_read() -> Result<(), Broken> {
+        golden().value("one", CompactorState { checkpoint: 7, inputs: vec![file()] }).check()
     }
 }
