@@ -163,7 +163,12 @@ mod tests {
         assert!(never.what.contains("never reached"), "{never}");
         observed.add("a/before", Sees::Output);
         assert!(observed.compare("x", &table(&["a/before", "b/renamed"])).is_err(), "documented as nothing");
-        observed.add("c/new", Sees::Nothing);
+        let mut observed = Observed::default();
+        for (name, sees) in
+            [("a/before", Sees::Nothing), ("b/renamed", Sees::Output), ("c/new", Sees::Nothing)]
+        {
+            observed.add(name, sees);
+        }
         let unknown = observed.compare("x", &table(&["a/before", "b/renamed", "c/new"])).unwrap_err();
         assert!(unknown.what.contains("not in the README"), "{unknown}");
     }
