@@ -72,4 +72,14 @@ mod tests {
         assert!(a.end(0));
         assert_eq!(a.barrier(0, trigger(2)), None, "ended inputs deliver barriers too");
     }
+
+    #[test]
+    fn the_checkpoint_that_is_being_aligned_is_named_until_it_has_arrived_everywhere() {
+        let mut a = Alignment::new(2);
+        assert_eq!(a.aligning(), None);
+        a.barrier(1, trigger(7));
+        assert_eq!(a.aligning(), Some(CheckpointId(7)));
+        a.barrier(0, trigger(7));
+        assert_eq!(a.aligning(), None);
+    }
 }

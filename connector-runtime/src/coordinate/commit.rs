@@ -241,4 +241,42 @@ mod tests {
         l.settle(vec![outcome], OnLost::Fail, Duration::ZERO);
         assert_eq!(names(&l.take_due(Duration::from_secs(1))), ["a2"]);
     }
+
+    #[test]
+    fn a_ledger_is_empty_when_all_are_committed() {
+        let mut l = ledger(&[(1, "a")]);
+        assert!(!l.is_empty());
+        l.complete(CheckpointId(1));
+        l.take_due(Duration::ZERO);
+        l.settle(vec![Outcome::Committed], OnLost::Fail, Duration::ZERO);
+        assert!(l.is_empty() && l.due_at().is_none());
+    }
+
+    #[test]
+    fn retries_wait_twice_as_long_each_time_up_to_a_bound() {
+        let mut l = ledger(&[(1, "a")]);
+        l.complete(CheckpointId(1));
+        let mut waits = Vec::new();
+        let mut now = Duration::from_secs(60);
+        for _ in 0..20 {
+            assert_eq!(l.take_due(now).len(), 1);
+            l.settle(vec![retry()], OnLost::Fail, now);
+            let due = l.due_at().unwrap();
+            waits.push((due - now).as_millis());
+            now = due;
+        }
+        assert_eq!(waits[..8], [100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000]);
+        assert_eq!(waits[8..], [10_000; 12]);
+    }
+
+    #[test]
+    fn what_had_been_committed_before_goes_on_and_is_counted() {
+        let mut l = ledger(&[(1, "a"), (1, "b"), (1, "c")]);
+        l.complete(CheckpointId(1));
+        l.take_due(Duration::ZERO);
+        let already = || Outcome::AlreadyCommitted { proof: connector_api::sink::Proof::Published };
+        let outcomes = vec![already(), Outcome::Committed, already()];
+        let settled = l.settle(outcomes, OnLost::Fail, Duration::ZERO);
+        assert_eq!((settled.committed.len(), settled.already, l.len()), (3, 2, 0));
+    }
 }

@@ -14,3 +14,6 @@ pub mod restart;
 pub mod route;
 pub mod source;
 pub mod watermark;
+
+#[cfg(test)]
+mod tests;

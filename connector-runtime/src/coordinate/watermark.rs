@@ -217,4 +217,26 @@ mod tests {
         w.event(1, &Said::Active(Some(SplitId::new("c"))));
         assert_eq!(w.event(0, &at("a", 90)), None, "c is active again, and behind");
     }
+
+    #[test]
+    fn a_watermark_is_emitted_once() {
+        let mut c = two();
+        c.update(&0, 50);
+        assert_eq!(c.update(&1, 50), Some(50));
+        assert_eq!(c.update(&1, 50), None);
+        assert_eq!(c.update(&1, 60), None, "the other one is at 50");
+        assert_eq!(c.update(&7, 90), None, "it was not added");
+    }
+
+    #[test]
+    fn the_watermark_of_all_inputs_rises_at_once_and_wakes_idle_ones() {
+        let mut c = two();
+        c.update(&0, 50);
+        c.set_idle(&1, true);
+        assert_eq!(c.update_all(70), Some(70));
+        assert!(!c.is_idle());
+        assert_eq!(c.update_all(60), None, "a watermark never goes back");
+        assert_eq!(c.update(&0, 80), None, "the other one is active, and at 70");
+        assert_eq!(c.update(&1, 75), Some(75));
+    }
 }
