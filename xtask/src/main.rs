@@ -8,6 +8,7 @@ mod shell;
 mod soak;
 mod steps;
 mod test;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -34,7 +35,8 @@ enum Task {
     Quickstart,
     /// Measures; see docs/benchmarks.md for how to read the tables.
     Bench(bench::Arguments),
-    /// Long campaigns: `connect` under random kills or signals, whole jobs in the simulation.
+    /// Long campaigns: `connect` under random kills or signals, whole jobs in the simulation,
+    /// mutants of the coordinators.
     Soak(soak::Arguments),
     /// Writes (or with --check compares) the listing of connector-api's public items, docs/api/connector-api.txt.
     Api {

@@ -4,41 +4,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::tools::Tool;
 use crate::{Result, shell};
 
-const VERSION: &str = "0.20.2";
+const DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2" };
 /// How long fetching the database of advisories may take before it counts as unreachable.
 const FETCH: Duration = Duration::from_secs(120);
 
-/// A directory that outlives clones and build directories: `$XDG_CACHE_HOME/connector-sdk`.
-fn cache_dir() -> Result<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
-    base.map(|base| base.join("connector-sdk"))
-        .ok_or_else(|| "neither HOME nor XDG_CACHE_HOME is set".to_owned())
-}
-
-fn place() -> Result<PathBuf> {
-    Ok(cache_dir()?.join(format!("cargo-deny-{VERSION}")))
-}
-
 /// The program, if an earlier [`install`] put it into the cache.
 pub(crate) fn installed() -> Option<PathBuf> {
-    let program = place().ok()?.join("bin/cargo-deny");
-    program.is_file().then_some(program)
+    DENY.installed()
 }
 
 /// The program, installed if need be (some minutes, once).
 pub(crate) fn install() -> Result<PathBuf> {
-    if let Some(program) = installed() {
-        return Ok(program);
-    }
-    let mut command = shell::cargo(["install", "--locked", "cargo-deny", "--version", VERSION, "--root"]);
-    shell::run({
-        command.arg(place()?);
-        command
-    })?;
-    installed().ok_or_else(|| "cargo install left no cargo-deny behind".to_owned())
+    DENY.install()
 }
 
 /// Runs all checks; those of advisories only when their database can be fetched, and says so plainly when it can't.

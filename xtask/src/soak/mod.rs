@@ -1,8 +1,9 @@
-//! Soaks: `connect` under random kills or signals, while a scanner watches everything that is visible; and the campaigns of the
-//! simulation with more rounds than the tests run.
+//! Soaks: `connect` under random kills or signals, while a scanner watches everything that is visible; the campaigns of the
+//! simulation with more rounds than the tests run; and mutants of the coordinators.
 
 mod input;
 mod jobs;
+mod mutants;
 mod pipeline;
 mod random;
 mod rounds;
@@ -24,6 +25,9 @@ pub(crate) enum Name {
     Jobs,
     /// testkit's suites over connector-file and over the hosts, each check from so many seeds.
     Conformance,
+    /// The coordinator state machines changed at one place at a time: a test must notice each. Installs cargo-mutants when it is
+    /// missing, and takes some minutes, so continuous integration does not run it.
+    Mutants,
 }
 
 /// Which soak, how long, from which seed.
@@ -40,6 +44,9 @@ pub(crate) struct Arguments {
     /// MiB of input per round: enough that the input does not end before the rounds do.
     #[arg(long, default_value_t = 16)]
     pub(crate) mib_per_round: u64,
+    /// Of the mutants only every n-th, from the k-th: `0/8`, `1/8` and so on.
+    #[arg(long, value_name = "K/N")]
+    pub(crate) shard: Option<String>,
 }
 
 impl Arguments {
@@ -50,13 +57,14 @@ impl Arguments {
             Name::Signals => "cargo xtask soak signals",
             Name::Jobs => "cargo xtask soak jobs",
             Name::Conformance => "cargo xtask soak conformance",
+            Name::Mutants => "cargo xtask soak mutants",
         }
     }
 }
 
 /// What continuous integration runs: each soak for some seconds, from a new seed each time.
 pub(crate) fn small() -> Vec<Arguments> {
-    let small = |name, rounds| Arguments { name, rounds, seed: None, mib_per_round: 16 };
+    let small = |name, rounds| Arguments { name, rounds, seed: None, mib_per_round: 16, shard: None };
     vec![small(Name::Kill, 8), small(Name::Signals, 4)]
 }
 
@@ -67,5 +75,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result {
         Name::Signals => rounds::run(arguments, EndedBy::Signals),
         Name::Jobs => jobs::run(arguments),
         Name::Conformance => jobs::conformance(arguments),
+        Name::Mutants => mutants::run(arguments),
     }
 }
