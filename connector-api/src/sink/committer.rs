@@ -48,6 +48,14 @@ pub enum Outcome<C> {
     Fatal(Error),
 }
 
+impl<C> Outcome<C> {
+    /// For an attempt that failed and changed nothing that the next one would not find: [`Retry`](Self::Retry) when the
+    /// error may pass, else [`Fatal`](Self::Fatal).
+    pub fn failed(why: Error) -> Self {
+        if why.is_retryable() { Self::Retry { updated: None, after: None, why } } else { Self::Fatal(why) }
+    }
+}
+
 /// A committable on its way.
 #[derive(Clone, Debug)]
 pub struct CommitRequest<C> {

@@ -15,11 +15,12 @@ const BELOW: &[(&str, &[&str])] = &[
     ("benches", &["connector-api", "connector-base", "connector-file", "connector-runtime"]),
     // What an engine's author copies: the library knows no connector, the program beside it moves files.
     ("mailbox-host", &["connector-api", "connector-file", "connector-runtime"]),
+    ("tutorial", &["connector-api", "connector-base"]),
     ("xtask", &[]),
 ];
 
 /// Programs: nothing may depend on them, not even a test.
-const LEAVES: &[&str] = &["connector-cli", "benches", "xtask"];
+const LEAVES: &[&str] = &["connector-cli", "benches", "tutorial", "xtask"];
 
 /// Compares the manifests with the rules.
 pub(crate) fn check() -> Result {
