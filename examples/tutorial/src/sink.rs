@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use connector_api::env::{Access, FileSystem, Rename};
+use connector_api::env::{Access, Environment, Rename};
 use connector_api::id::AttemptId;
 use connector_api::sink::{
     CommitRequest, Committer, CommittingWriter, Each, Flush, OperatorContext, Outcome, Proof, References,
@@ -14,6 +14,13 @@ use connector_api::{Batch, Error, MessageBatch, Result, stored};
 use serde::{Deserialize, Serialize};
 
 use crate::record;
+
+/// Where a test lets the process die; the README says what follows.
+pub const CRASH_POINTS: [&str; 4] = [STAGED, BEFORE_RENAME, RENAMED, REMOVED];
+const STAGED: &str = "journal-writer/staged";
+const BEFORE_RENAME: &str = "journal-committer/before-rename";
+const RENAMED: &str = "journal-committer/renamed";
+const REMOVED: &str = "journal-sweep/removed";
 
 /// What a writer keeps in memory, in bytes; then it stages a journal, also between checkpoints.
 const FULL: usize = 8 << 20;
@@ -77,6 +84,7 @@ impl JournalWriter {
             fs.sync_dir(&dir).map_err(Error::io("sync", &dir))
         };
         env.blocking("stage a journal", stage).await?;
+        env.crash.hit(STAGED);
         self.staged.push(Staged { name, length });
         Ok(())
     }
@@ -115,23 +123,24 @@ struct Publisher {
 #[async_trait]
 impl Committer<Staged> for Publisher {
     async fn commit(&mut self, request: &CommitRequest<Staged>) -> Outcome<Staged> {
-        let (fs, dir) = (self.context.env.fs.clone(), self.dir.clone());
-        let staged = request.committable.clone();
-        let publish = move || publish(&*fs, &dir, &staged);
+        let (env, dir, staged) = (self.context.env.clone(), self.dir.clone(), request.committable.clone());
+        let publish = move || publish(&env, &dir, &staged);
         self.context.env.blocking("publish a journal", publish).await.unwrap_or_else(Outcome::failed)
     }
 }
 
 /// Gives the journal its name by one atomic step, unless it has it already.
-fn publish(fs: &dyn FileSystem, dir: &Path, Staged { name, length }: &Staged) -> Result<Outcome<Staged>> {
-    let is_there = |path: &Path| match fs.metadata(path) {
+fn publish(env: &Environment, dir: &Path, Staged { name, length }: &Staged) -> Result<Outcome<Staged>> {
+    let is_there = |path: &Path| match env.fs.metadata(path) {
         Ok(found) => Ok(found.len == *length),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
         Err(e) => Err(Error::io("find", path)(e)),
     };
     let (hidden, visible) = (dir.join(format!(".{name}")), dir.join(name));
     let outcome = if is_there(&hidden)? {
-        fs.rename(&hidden, &visible, Rename::Replace).map_err(Error::io("publish", &hidden))?;
+        env.crash.hit(BEFORE_RENAME);
+        env.fs.rename(&hidden, &visible, Rename::Replace).map_err(Error::io("publish", &hidden))?;
+        env.crash.hit(RENAMED);
         Outcome::Committed
     } else if is_there(&visible)? {
         Outcome::AlreadyCommitted { proof: Proof::Published }
@@ -139,7 +148,7 @@ fn publish(fs: &dyn FileSystem, dir: &Path, Staged { name, length }: &Staged) ->
         return Ok(Outcome::Lost { reason: format!("neither {name} nor .{name} holds {length} bytes") });
     };
     // Also for one that was found: whoever renamed it may have died before this.
-    fs.sync_dir(dir).map_err(Error::io("sync", dir))?;
+    env.fs.sync_dir(dir).map_err(Error::io("sync", dir))?;
     Ok(outcome)
 }
 
@@ -149,7 +158,7 @@ struct Sweeper(PathBuf);
 impl SweepOrphans for Sweeper {
     async fn sweep(&self, context: WriterContext, references: References) -> Result<u64> {
         let needed = references.all::<Staged>()?;
-        let (fs, dir) = (context.env.fs.clone(), self.0.clone());
+        let (env, fs, dir) = (context.env.clone(), context.env.fs.clone(), self.0.clone());
         let sweep = move || {
             fs.create_dir_all(&dir).map_err(Error::io("make", &dir))?;
             let mut swept = 0;
@@ -163,6 +172,7 @@ impl SweepOrphans for Sweeper {
                     let path = dir.join(&entry.name);
                     fs.remove_file(&path).map_err(Error::io("remove", &path))?;
                     swept += 1;
+                    env.crash.hit(REMOVED);
                 }
             }
             fs.sync_dir(&dir).map_err(Error::io("sync", &dir))?;
