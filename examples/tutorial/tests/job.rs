@@ -1,5 +1,5 @@
 //! The connector by name, in a job of the runtime, on real files.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,5 +1,5 @@
 //! The reader by itself: no host, no threads, simulated files.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 
