@@ -37,6 +37,12 @@ pub enum Capability {
     Sweep,
     /// Source: it reads at most a stated number of bytes ahead of what is taken from it.
     ReadAhead,
+    /// Factory: it makes sources. Found in the subject.
+    SourceFactory,
+    /// Factory: it makes sinks. Found in the subject.
+    SinkFactory,
+    /// Factory: an option is a secret. Found in the options.
+    Secrets,
     /// Host: a failed attempt is restarted by the host itself.
     Restarts,
     /// Host: batches may be emitted in parts, with a snapshot between them.

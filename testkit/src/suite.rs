@@ -8,9 +8,10 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use crate::capability::Capabilities;
 use crate::check::Check;
 use crate::context::{SinkContext, SourceContext};
+use crate::factory::FactorySubject;
 use crate::lab::Settings;
 use crate::surroundings::Surroundings;
-use crate::{sim, sink, source};
+use crate::{factory, sim, sink, source};
 
 /// Suites for a connector. Run it from a test target with `harness = false`:
 ///
@@ -78,6 +79,16 @@ impl Suite {
     ) -> Self {
         let capabilities = in_a_world(&make, |mut context| sink::capabilities(&mut context));
         self.checks(sink::checks(), make, &capabilities)
+    }
+
+    /// Adds all checks of a factory. `make` makes the subject of each check anew.
+    #[must_use]
+    pub fn factory<C: FactorySubject>(
+        self,
+        make: impl Fn(&Surroundings) -> C + Send + Sync + Clone + 'static,
+    ) -> Self {
+        let capabilities = in_a_world(&make, |subject| factory::capabilities(&subject));
+        self.checks(factory::checks(), make, &capabilities)
     }
 
     /// Adds checks of any family.

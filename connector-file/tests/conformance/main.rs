@@ -1,11 +1,13 @@
 //! testkit's suites over this connector, in the simulation.
 #![allow(missing_docs)]
 
+mod factory;
 mod sink;
 mod source;
 
 use std::process::ExitCode;
 
+use factory::FileFactory;
 use sink::FileSinkContext;
 use source::FileSourceContext;
 
@@ -20,5 +22,7 @@ fn main() -> ExitCode {
         .sink(|_| FileSinkContext { on_checkpoint: true, compacted: true })
         .named("file sink, parts open over checkpoints, compacted")
         .sink(|_| FileSinkContext { on_checkpoint: false, compacted: true })
+        .named("file")
+        .factory(|_| FileFactory)
         .main()
 }

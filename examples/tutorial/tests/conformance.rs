@@ -5,12 +5,17 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use connector_api::env::Environment;
+use connector_api::factory::ConnectorFactory;
 use connector_api::sink::Sink;
 use connector_api::source::{BoxSource, erase};
 use connector_api::{Error, MessageBatch, Result};
 use testkit::context::Expiry;
 use testkit::crash::CrashTable;
-use testkit::{Capabilities, Capability, SinkContext, SourceContext, Suite, TestRow, files};
+use testkit::factory::Values;
+use testkit::{
+    Capabilities, Capability, Example, FactorySubject, SinkContext, SourceContext, Suite, TestRow, files,
+};
+use tutorial::factory::Journal;
 use tutorial::record::{self, HEAD};
 use tutorial::sink::{self, JournalSink};
 use tutorial::source::JournalSource;
@@ -101,6 +106,40 @@ impl Expiry for SinkUnderTest {
     }
 }
 
+struct FactoryUnderTest;
+
+/// Options with this directory.
+fn dir(dir: &str) -> Values {
+    [("dir".to_owned(), dir.into())].into_iter().collect()
+}
+
+#[async_trait]
+impl FactorySubject for FactoryUnderTest {
+    type Batch = MessageBatch;
+
+    fn factory(&self) -> Box<dyn ConnectorFactory<MessageBatch>> {
+        Box::new(Journal)
+    }
+
+    fn source(&self) -> Option<Example> {
+        let (options, elsewhere, unreachable) = (dir("/in"), dir("/others"), dir("/missing"));
+        Some(Example { options, elsewhere, unreachable, ..Example::default() })
+    }
+
+    fn sink(&self) -> Option<Example> {
+        let (options, elsewhere, unreachable) = (dir("/out"), dir("/others"), dir("/in/log-0.bin"));
+        Some(Example { options, elsewhere, unreachable, ..Example::default() })
+    }
+
+    async fn prepare(&mut self, env: &Environment) -> Result<()> {
+        files::append(&*env.fs, Path::new("/in/log-0.bin"), b"")
+    }
+}
+
 fn main() -> std::process::ExitCode {
-    Suite::new("journal").source(|_| SourceUnderTest).sink(|_| SinkUnderTest).main()
+    Suite::new("journal")
+        .source(|_| SourceUnderTest)
+        .sink(|_| SinkUnderTest)
+        .factory(|_| FactoryUnderTest)
+        .main()
 }

@@ -1,12 +1,14 @@
 //! Connectors in memory: the other end of whatever is under test, and the ground that the failing twins stand on.
 //!
-//! [`Numbers`] and [`Ledger`] keep every rule. A *flaw* makes them break one, which shows that a check can fail.
+//! [`Numbers`], [`Ledger`] and [`MemoryFactory`] keep every rule. A *flaw* makes them break one, which shows that a check can fail.
 
 mod contexts;
+mod factory;
 mod ledger;
 mod numbers;
 
 pub use contexts::{LedgerContext, NumbersContext};
+pub use factory::{FactoryFlaw, MemoryFactory};
 pub use ledger::{Ledger, LedgerSink, SinkFlaw, Staged};
 pub use numbers::{Numbers, NumbersReader, NumbersSource, NumbersSplit, SourceFlaw};
 

@@ -4,6 +4,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod document;
+mod factories;
 mod rules;
 mod sinks;
 mod sources;
@@ -15,7 +16,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use testkit::check::{About, Check};
 use testkit::lab::Settings;
 use testkit::surroundings::Surroundings;
-use testkit::{Capabilities, reference, sink, source};
+use testkit::{Capabilities, factory, reference, sink, source};
 
 /// A connector that breaks rules.
 #[derive(Clone)]
@@ -59,11 +60,13 @@ fn twin(twin: Twin) -> Trial {
 fn abouts() -> Vec<About> {
     let sources = source::checks::<reference::NumbersContext>();
     let sinks = sink::checks::<reference::LedgerContext>();
-    sources.iter().map(Check::about).chain(sinks.iter().map(Check::about)).collect()
+    let factories = factory::checks::<reference::MemoryFactory>();
+    let connectors = sources.iter().map(Check::about).chain(sinks.iter().map(Check::about));
+    connectors.chain(factories.iter().map(Check::about)).collect()
 }
 
 fn all_twins() -> Vec<Twin> {
-    [sources::twins(), sinks::twins()].concat()
+    [sources::twins(), sinks::twins(), factories::twins()].concat()
 }
 
 /// Every check can fail.
