@@ -23,8 +23,10 @@ const FILES: &str = "connector-runtime/src/coordinate/*.rs";
 const TEST_PACKAGES: &[&str] = &["connector-runtime"];
 const TEST_TARGETS: &[&str] = &["--lib", "--test=exactly_once"];
 
-/// Seconds after which tests count as caught in an endless loop; the whole set runs in some.
-const TIMEOUT: &str = "60";
+/// Seconds after which tests count as caught in an endless loop (the whole set runs in some), and after which a build fails the
+/// soak.
+const TEST_TIMEOUT: &str = "120";
+const BUILD_TIMEOUT: &str = "3600";
 
 /// A mutant in an endless loop may allocate without end: it is refused past this many bytes of address space.
 const MEMORY: u64 = 12 << 30;
@@ -49,16 +51,17 @@ pub(super) fn run(arguments: &Arguments) -> Result {
     let mut command = Command::new(program);
     command.current_dir(shell::root());
     command.args(["mutants", "--no-config", "-j1", "--colors", "never"]);
-    command.args(["--all-features", "-p", PACKAGE, "-f", FILES, "--baseline", "skip", "--timeout", TIMEOUT]);
+    command.args(["--all-features", "-p", PACKAGE, "-f", FILES, "--baseline", "skip"]);
+    command.args(["--timeout", TEST_TIMEOUT, "--build-timeout", BUILD_TIMEOUT]);
     command.args(TEST_PACKAGES.iter().flat_map(|package| ["--test-package", package]));
     command.args(TEST_TARGETS.iter().map(|target| format!("--cargo-arg={target}")));
     if let Some(shard) = &arguments.shard {
         command.args(["--shard", shard, "--sharding", "round-robin"]);
     }
     command.arg("--output").arg(&output);
-    // It works on a copy of the tree. What others wrote has just been built for the tests above; what counts is how fast
-    // ours compiles.
-    command.env("CARGO_TARGET_DIR", shell::target_dir()?);
+    // It works on a copy of the tree. A build directory of its own, kept for the next time: in a shared one each mutant would
+    // wait for the builds of others, and count as endless. What counts is how fast ours compiles.
+    command.env("CARGO_TARGET_DIR", output.join("build"));
     command.env("CARGO_PROFILE_DEV_OPT_LEVEL", "0").env("CARGO_PROFILE_DEV_DEBUG", "false");
     println!("{}", shell::shown(&command));
     let status = command.status().map_err(|e| format!("{}: {e}", MUTANTS.name))?;

@@ -56,7 +56,7 @@ pub(super) fn read(text: &str, source: impl Fn(&str) -> Result<String>) -> Resul
             self::mutant(mutant, file, &sources[file]).ok_or_else(|| format!("not understood: {mutant}"))?;
         match outcome.get("summary").and_then(Value::as_str) {
             Some("CaughtMutant") => outcomes.caught.push(mutant),
-            Some("Timeout") => outcomes.endless.push(mutant),
+            Some("Timeout") if in_tests(outcome) => outcomes.endless.push(mutant),
             Some("Unviable") => outcomes.unviable.push(mutant),
             Some("MissedMutant") => outcomes.survived.push(mutant),
             other => return Err(format!("{mutant}: ended as {other:?}")),
@@ -66,6 +66,13 @@ pub(super) fn read(text: &str, source: impl Fn(&str) -> Result<String>) -> Resul
         return Err("not one mutant was tested: the state machines must have moved".to_owned());
     }
     Ok(outcomes)
+}
+
+/// Whether it was a test that did not end. A build that takes too long says nothing about the mutant.
+fn in_tests(outcome: &Value) -> bool {
+    let phases = outcome.get("phase_results").and_then(Value::as_array);
+    let last = phases.and_then(|phases| phases.last()).and_then(|phase| phase.get("phase"));
+    last.and_then(Value::as_str) == Some("Test")
 }
 
 fn mutant(mutant: &Value, file: &str, source: &str) -> Option<Mutant> {
@@ -100,7 +107,7 @@ mod tests {
     fn outcome(summary: &str, genre: &str, name: &str, line: u32, columns: (u32, u32)) -> String {
         let (start, end) = columns;
         format!(
-            r#"{{"summary":"{summary}","scenario":{{"Mutant":{{"name":"{name}","file":"x/m.rs","genre":"{genre}",
+            r#"{{"summary":"{summary}","phase_results":[{{"phase":"Build"}},{{"phase":"Test"}}],"scenario":{{"Mutant":{{"name":"{name}","file":"x/m.rs","genre":"{genre}",
             "span":{{"start":{{"line":{line},"column":{start}}},"end":{{"line":{line},"column":{end}}}}}}}}}}}"#
         )
     }
@@ -131,6 +138,13 @@ mod tests {
             [&outcomes.caught, &outcomes.endless, &outcomes.unviable, &outcomes.survived].map(Vec::len);
         assert_eq!(counts, [1; 4]);
         assert_eq!(outcomes.survived[0].at, "");
+    }
+
+    #[test]
+    fn a_build_that_takes_too_long_catches_nothing() {
+        let test = outcome("Timeout", "FnValue", "x/m.rs:2:5: replace f -> bool with true", 2, (5, 19));
+        let build = test.replace(r#",{"phase":"Test"}"#, "");
+        assert!(read_all(&[build]).unwrap_err().contains("Timeout"));
     }
 
     #[test]
