@@ -16,11 +16,12 @@ use serde::{Deserialize, Serialize};
 use crate::record;
 
 /// Where a test lets the process die; the README says what follows.
-pub const CRASH_POINTS: [&str; 4] = [STAGED, BEFORE_RENAME, RENAMED, REMOVED];
-const STAGED: &str = "journal-writer/staged";
-const BEFORE_RENAME: &str = "journal-committer/before-rename";
-const RENAMED: &str = "journal-committer/renamed";
-const REMOVED: &str = "journal-sweep/removed";
+pub const CRASH_POINTS: [&str; 4] = [
+    "journal-writer/staged",
+    "journal-committer/before-rename",
+    "journal-committer/renamed",
+    "journal-sweep/removed",
+];
 
 /// What a writer keeps in memory, in bytes; then it stages a journal, also between checkpoints.
 const FULL: usize = 8 << 20;
@@ -84,7 +85,7 @@ impl JournalWriter {
             fs.sync_dir(&dir).map_err(Error::io("sync", &dir))
         };
         env.blocking("stage a journal", stage).await?;
-        env.crash.hit(STAGED);
+        env.crash.hit("journal-writer/staged");
         self.staged.push(Staged { name, length });
         Ok(())
     }
@@ -138,9 +139,9 @@ fn publish(env: &Environment, dir: &Path, Staged { name, length }: &Staged) -> R
     };
     let (hidden, visible) = (dir.join(format!(".{name}")), dir.join(name));
     let outcome = if is_there(&hidden)? {
-        env.crash.hit(BEFORE_RENAME);
+        env.crash.hit("journal-committer/before-rename");
         env.fs.rename(&hidden, &visible, Rename::Replace).map_err(Error::io("publish", &hidden))?;
-        env.crash.hit(RENAMED);
+        env.crash.hit("journal-committer/renamed");
         Outcome::Committed
     } else if is_there(&visible)? {
         Outcome::AlreadyCommitted { proof: Proof::Published }
@@ -172,7 +173,7 @@ impl SweepOrphans for Sweeper {
                     let path = dir.join(&entry.name);
                     fs.remove_file(&path).map_err(Error::io("remove", &path))?;
                     swept += 1;
-                    env.crash.hit(REMOVED);
+                    env.crash.hit("journal-sweep/removed");
                 }
             }
             fs.sync_dir(&dir).map_err(Error::io("sync", &dir))?;
