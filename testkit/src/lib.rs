@@ -8,7 +8,11 @@
 //! | [`history`] | what happened in a run, and the checkers that judge it |
 //! | [`golden`] | the bytes of each released version of stored state, and the proof that each decodes |
 //! | [`fs`], [`sim`], [`crash`] | simulated files with power cuts and faults, virtual time, crash points |
+//! | `brokers` (feature) | real systems on this machine: started, killed, frozen, restarted |
+//! | `proxy` (feature) | a TCP proxy with faults that are switched while it runs |
 
+#[cfg(feature = "brokers")]
+pub mod brokers;
 pub mod capability;
 pub mod check;
 pub mod context;
@@ -22,6 +26,8 @@ pub mod history;
 pub mod lab;
 pub mod lockstep;
 pub mod meter;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 pub mod random;
 pub mod reference;
 pub mod rows;
