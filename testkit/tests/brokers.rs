@@ -25,13 +25,12 @@ fn main() -> ExitCode {
         ("a_client_behind_the_proxy_stays_behind_it", behind_a_proxy),
         ("a_broker_that_dies_at_start_shows_its_log", dies_at_start),
     ];
-    let mut trials: Vec<_> =
-        tests.into_iter().map(|(name, test)| trial(name, Kafka::new(), test)).collect();
+    let mut trials: Vec<_> = tests.into_iter().map(|(name, test)| trial(name, Kafka::new(), test)).collect();
     // These are about child processes of a test.
     if Mode::from_env() == Ok(Mode::Process) {
         trials.push(trial("a_killed_test_leaves_no_broker_and_no_data_behind", Kafka::new(), orphan));
         trials.push(Trial::test("without_java_a_plain_line_says_what_to_install", without_java));
-        trials.push(trial("a_failing_test_prints_the_log_and_cleans_up", Kafka::new(), failing_test));
+        trials.push(trial("a_failing_test_shows_the_log", Kafka::new(), failing_test));
     }
     trials.push(Trial::test("a_port_that_accepts_and_is_silent_is_not_ready", silent_server));
     trials.push(Trial::test("a_port_that_answers_something_else_is_not_ready", babbling_server));
@@ -66,7 +65,10 @@ fn pause_and_resume() -> Result<(), Failed> {
     let mut client = KafkaClient::connect(kafka.address())?;
     kafka.pause()?;
     let frozen = client.metadata().unwrap_err();
-    assert!(matches!(frozen.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut), "{frozen}");
+    assert!(
+        matches!(frozen.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut),
+        "{frozen}"
+    );
     assert!(Kafka::new().ready(kafka.address()).is_err(), "the kernel accepts, Kafka does not answer");
     kafka.resume()?;
     KafkaClient::connect(kafka.address())?.metadata()?;
@@ -136,8 +138,17 @@ fn babbling_server() -> Result<(), Failed> {
 
 fn start_and_wait_for_ever() -> ExitCode {
     let kafka = Broker::start(Kafka::new()).expect("start");
-    if std::env::var(ORPHAN).is_ok_and(|how| how == "panic") {
-        panic!("the test fails");
+    match std::env::var(ORPHAN).as_deref() {
+        Ok("panic") => panic!("the test fails"),
+        Ok("error") => {
+            let fails = trial("fails", Kafka::new(), move || {
+                drop(kafka);
+                Err("the test fails".into())
+            });
+            let arguments = Arguments { nocapture: true, ..Arguments::default() };
+            return libtest_mimic::run(&arguments, vec![fails]).exit_code();
+        }
+        _ => {}
     }
     println!("{}\n{}", kafka.pid().expect("a process"), kafka.data_dir().expect("a directory").display());
     loop {
@@ -166,10 +177,12 @@ fn orphan() -> Result<(), Failed> {
 }
 
 fn failing_test() -> Result<(), Failed> {
-    let test = this_program().env(ORPHAN, "panic").output()?;
-    let text = String::from_utf8_lossy(&test.stderr).into_owned();
-    assert!(!test.status.success());
-    assert!(text.contains("the test fails") && text.contains("Kafka Server started"), "{text}");
+    for how in ["panic", "error"] {
+        let test = this_program().env(ORPHAN, how).output()?;
+        let text = String::from_utf8_lossy(&[test.stdout, test.stderr].concat()).into_owned();
+        assert!(!test.status.success());
+        assert!(text.contains("the test fails") && text.contains("Kafka Server started"), "{how}: {text}");
+    }
     Ok(())
 }
 

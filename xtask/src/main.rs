@@ -3,6 +3,7 @@
 
 mod bench;
 mod checks;
+mod containers;
 mod quickstart;
 mod shell;
 mod soak;
@@ -38,6 +39,8 @@ enum Task {
     /// Long campaigns: `connect` under random kills or signals, whole jobs in the simulation,
     /// mutants of the coordinators.
     Soak(soak::Arguments),
+    /// The broker tests of testkit on containers, with a Docker daemon and an image of our own; needs root.
+    Containers,
     /// Writes (or with --check compares) the listing of connector-api's public items, docs/api/connector-api.txt.
     Api {
         /// Fail when the listing in the tree differs from the code.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Task::Quickstart => quickstart::run(),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Soak(arguments) => soak::run(&arguments),
+        Task::Containers => containers::run(),
         Task::Api { check: true } => checks::api::check(),
         Task::Api { check: false } => checks::api::write(),
         Task::Twins => twins(),

@@ -14,7 +14,7 @@ use super::error::doing;
 use super::ports::Reserved;
 use super::process::Process;
 use super::recipe::{Node, Recipe};
-use super::{BrokerError, Mode, real};
+use super::{BrokerError, Mode, real, trial};
 
 /// How long a start may take: a loaded machine, a first start.
 const START: Duration = Duration::from_secs(120);
@@ -27,7 +27,8 @@ const LINES: usize = 40;
 /// A system that runs, was killed, or is frozen: whatever the test told it last.
 ///
 /// All calls block the calling thread, some for seconds: from asynchronous code call them in `spawn_blocking`. Dropping it kills the system
-/// and removes its data (see `TESTKIT_KEEP`); when the dropping thread is panicking, the end of the log is printed first.
+/// and removes its data (see `TESTKIT_KEEP`); when the dropping thread is panicking, the end of the log is printed first, and a
+/// [`trial`](super::trial()) that fails shows it too.
 #[derive(Debug)]
 pub struct Broker {
     recipe: Arc<dyn Recipe>,
@@ -40,7 +41,7 @@ pub struct Broker {
 enum Host {
     Process(Process),
     #[cfg(feature = "containers")]
-    Container(Container),
+    Container(Box<Container>),
 }
 
 impl Broker {
@@ -93,7 +94,7 @@ impl Broker {
         let reserved = reserve(&*recipe)?;
         let node = Node { dir: "/".into(), ports: numbers(&reserved), bind: Ipv4Addr::UNSPECIFIED };
         let container = Container::start(&*recipe, &node)?;
-        let mut broker = Self { recipe, host: Host::Container(container), reserved };
+        let mut broker = Self { recipe, host: Host::Container(Box::new(container)), reserved };
         broker.wait_ready()?;
         Ok(broker)
     }
@@ -182,14 +183,14 @@ impl Broker {
         self.wait_ready()
     }
 
-    /// Freezes it with SIGSTOP: its connections stay open, and nothing answers.
+    /// Freezes it with SIGSTOP; returns when nothing of it runs. Its connections stay open, and nothing answers.
     ///
     /// # Errors
     ///
     /// It isn't running.
     pub fn pause(&mut self) -> Result<(), BrokerError> {
         match &mut self.host {
-            Host::Process(process) => process.signal(Signal::STOP),
+            Host::Process(process) => process.pause(),
             #[cfg(feature = "containers")]
             Host::Container(container) => container.pause(),
         }
@@ -238,8 +239,11 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
+        let said = || format!("the last lines of {}'s log:\n{}", self.recipe.name(), self.log_tail(LINES));
         if std::thread::panicking() {
-            eprintln!("the last lines of {}'s log:\n{}", self.recipe.name(), self.log_tail(LINES));
+            eprintln!("{}", said());
+        } else {
+            trial::remember(said);
         }
     }
 }

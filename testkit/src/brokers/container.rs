@@ -6,7 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use testcontainers::bollard::models::PortBinding;
-use testcontainers::bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
+use testcontainers::bollard::query_parameters::{
+    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+};
 use testcontainers::core::ContainerPort;
 use testcontainers::core::client::docker_client_instance;
 use testcontainers::runners::AsyncRunner;
@@ -31,7 +33,7 @@ pub(crate) struct Container {
 
 impl fmt::Debug for Container {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = self.container.as_ref().map(ContainerAsync::id);
+        let id = self.container.as_ref().map(|container| container.id());
         f.debug_struct("Container").field("name", &self.name).field("id", &id).finish_non_exhaustive()
     }
 }
@@ -71,9 +73,8 @@ impl Container {
 
     /// How it ended, if it did.
     pub(crate) fn ended(&self) -> Result<Option<String>, BrokerError> {
-        let code = self.with(async |container| {
-            container.exit_code().await.map_err(refused("inspect a container"))
-        })?;
+        let code =
+            self.with(async |container| container.exit_code().await.map_err(refused("inspect a container")))?;
         Ok(code.map(|code| format!("exit code {code}")))
     }
 

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::recipe::Recipe;
 use super::Missing;
+use super::recipe::Recipe;
 
 /// The oldest Java that the systems run on.
 const OLDEST: u32 = 17;
@@ -22,8 +22,8 @@ impl Jvm {
     /// The `java` of the PATH.
     pub(crate) fn find(recipe: &dyn Recipe) -> Result<Self, Missing> {
         let missing = |what: String| Missing::new(recipe.name(), &what, REMEDY);
-        let program = on_path("java")
-            .ok_or_else(|| missing(format!("java ({OLDEST} or later) is not on the PATH")))?;
+        let program =
+            on_path("java").ok_or_else(|| missing(format!("java ({OLDEST} or later) is not on the PATH")))?;
         let output = Command::new(&program)
             .arg("-version")
             .output()

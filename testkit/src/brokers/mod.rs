@@ -26,6 +26,9 @@
 //! What happens to a system when its test dies: a small `sh` outlives the test process, notices the end of a pipe, kills the
 //! child with SIGKILL and removes its data. A container is removed by the next test that starts one.
 //!
+//! Continuous integration runs the processes. It has no container engine: `cargo xtask containers` runs the same tests on containers, with
+//! a Docker daemon and an image of its own.
+//!
 //! A further system is one file with one [`Recipe`].
 
 mod broker;

@@ -20,12 +20,8 @@ pub(crate) struct Reserved {
 impl Reserved {
     /// Reserves a port that is free now.
     pub(crate) fn any() -> io::Result<Self> {
-        let socket = socket_with(
-            AddressFamily::INET,
-            SocketType::STREAM,
-            rustix::net::SocketFlags::CLOEXEC,
-            None,
-        )?;
+        let socket =
+            socket_with(AddressFamily::INET, SocketType::STREAM, rustix::net::SocketFlags::CLOEXEC, None)?;
         // Only after the port is chosen: with the option set first, the kernel may choose a port that is shared.
         bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
         sockopt::set_socket_reuseaddr(&socket, true)?;

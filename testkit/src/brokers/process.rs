@@ -18,6 +18,8 @@ use super::{BrokerError, real};
 const POLL: Duration = Duration::from_millis(10);
 /// How long a program that runs once may take.
 const ONCE: Duration = Duration::from_secs(120);
+/// How long the threads of a loaded machine may take to notice a SIGSTOP.
+const PAUSE: Duration = Duration::from_secs(30);
 
 /// The child waits for a line before it becomes the JVM, with the same process id: so there is no moment in which it runs and
 /// the watcher doesn't know of it.
@@ -158,6 +160,20 @@ impl Process {
         kill_process(pid, signal).map_err(|e| doing("send a signal")(e.into()))
     }
 
+    /// SIGSTOP; returns when every thread stands still: the signal alone takes effect some time after it was sent.
+    pub(crate) fn pause(&self) -> Result<(), BrokerError> {
+        self.signal(Signal::STOP)?;
+        let pid = self.pid().ok_or_else(|| self.state("isn't running"))?;
+        let deadline = real::now() + PAUSE;
+        while !stands_still(pid).map_err(doing("look at the threads of a child"))? {
+            if real::now() >= deadline {
+                return Err(self.state("did not stand still in time after SIGSTOP"));
+            }
+            real::sleep(POLL);
+        }
+        Ok(())
+    }
+
     fn forget(&mut self) -> Result<(), BrokerError> {
         self.child = None;
         self.watcher.watch(None).map_err(doing("tell the watcher"))
@@ -179,6 +195,19 @@ impl Process {
     pub(crate) fn log_tail(&self, lines: usize) -> String {
         real::tail(&self.log, lines)
     }
+}
+
+/// Are all threads stopped (or gone)? The state is the first word behind the name in parentheses; see proc(5).
+fn stands_still(pid: u32) -> io::Result<bool> {
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread that ended between the listing and the look does nothing any more.
+        let Ok(stat) = std::fs::read_to_string(thread?.path().join("stat")) else { continue };
+        let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
+        if !matches!(state, Some('T' | 'Z' | 'X')) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 impl Drop for Process {

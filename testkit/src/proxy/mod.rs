@@ -27,7 +27,8 @@
 //! | [`cut_after`](Proxy::cut_after) | so many bytes more, then the end, in the middle of whatever it was |
 //!
 //! The proxy lives on a thread of its own in real time, so it serves blocking and asynchronous tests alike. A call takes effect before it
-//! returns for bytes that are sent, and connections that are made, afterwards. A proxy whose upstream can't be reached accepts and then
+//! returns for bytes that are sent, and connections that are made, afterwards. A connection counts as standing once the proxy has taken it from the
+//! kernel, for certain when an answer came through it. A proxy whose upstream can't be reached accepts and then
 //! resets, which is what a real one does.
 
 mod connection;

@@ -73,8 +73,9 @@ impl Kafka {
         let controller = node.port(Self::CONTROLLER);
         let bind = node.bind();
         let behind = self.behind.map_or_else(|| format!("127.0.0.1:{proxied}"), |proxy| proxy.to_string());
-        let listeners =
-            format!("DIRECT://{bind}:{direct},PROXIED://{bind}:{proxied},CONTROLLER://127.0.0.1:{controller}");
+        let listeners = format!(
+            "DIRECT://{bind}:{direct},PROXIED://{bind}:{proxied},CONTROLLER://127.0.0.1:{controller}"
+        );
         let advertised = format!("DIRECT://127.0.0.1:{direct},PROXIED://{behind}");
         let voters = format!("1@127.0.0.1:{controller}");
         let ours: &[(&str, &str)] = &[
@@ -84,10 +85,7 @@ impl Kafka {
             ("listeners", &listeners),
             ("advertised.listeners", &advertised),
             ("controller.listener.names", "CONTROLLER"),
-            (
-                "listener.security.protocol.map",
-                "CONTROLLER:PLAINTEXT,DIRECT:PLAINTEXT,PROXIED:PLAINTEXT",
-            ),
+            ("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,DIRECT:PLAINTEXT,PROXIED:PLAINTEXT"),
             // Not through the proxy: its faults are for clients.
             ("inter.broker.listener.name", "DIRECT"),
             ("log.dirs", log_dirs),

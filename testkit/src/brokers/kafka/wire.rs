@@ -73,7 +73,10 @@ impl Response<'_> {
     }
 
     /// An array; null is empty. Memory grows with what is there, not with the length that is claimed.
-    pub(super) fn array<T>(&mut self, mut item: impl FnMut(&mut Self) -> io::Result<T>) -> io::Result<Vec<T>> {
+    pub(super) fn array<T>(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> io::Result<T>,
+    ) -> io::Result<Vec<T>> {
         let length = self.i32()?;
         let mut items = Vec::new();
         for _ in 0..length {
