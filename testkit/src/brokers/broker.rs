@@ -39,7 +39,7 @@ pub struct Broker {
 
 #[derive(Debug)]
 enum Host {
-    Process(Process),
+    Process(Box<Process>),
     #[cfg(feature = "containers")]
     Container(Box<Container>),
 }
@@ -84,7 +84,7 @@ impl Broker {
         let node = Node { dir: dir.keep(), ports: numbers(&reserved), bind: Ipv4Addr::LOCALHOST };
         let mut process = Process::new(&*recipe, node, library, vec![option])?;
         process.once(&*recipe)?;
-        let mut broker = Self { recipe, host: Host::Process(process), reserved };
+        let mut broker = Self { recipe, host: Host::Process(Box::new(process)), reserved };
         broker.restart()?;
         Ok(broker)
     }
