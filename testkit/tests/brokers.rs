@@ -11,6 +11,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use testkit::brokers::{Broker, BrokerError, Kafka, KafkaClient, Mode, Recipe, trial};
 use testkit::proxy::{Direction, Proxy, Reach};
 
+/// A test that needs Kafka.
+type Test = fn() -> Result<(), Failed>;
+
 /// Makes this program a test process that starts Kafka, says where, and never ends by itself.
 const ORPHAN: &str = "TESTKIT_TEST_ORPHAN";
 
@@ -18,7 +21,7 @@ fn main() -> ExitCode {
     if std::env::var_os(ORPHAN).is_some() {
         return start_and_wait_for_ever();
     }
-    let tests: Vec<(&str, fn() -> Result<(), Failed>)> = vec![
+    let tests: [(&str, Test); 5] = [
         ("data_is_kept_through_sigkill_and_restart_on_the_same_ports", kill_and_restart),
         ("a_frozen_broker_answers_again_after_resume", pause_and_resume),
         ("two_brokers_run_side_by_side", two_brokers),
