@@ -51,7 +51,8 @@ pub enum Prepare {
 /// from its state with the same result. Order at checkpoint n: `process` for every item that precedes the barrier,
 /// `prepare`, `snapshot`; what was emitted since the last barrier leaves *before* the barrier and belongs to the next stage.
 /// When n is complete: `checkpoint_complete(n)`, which may be skipped (a later one stands for it). After a restore of n:
-/// the factory gets the states, then `checkpoint_complete(n)` comes before the first item.
+/// the factory gets the states, then `checkpoint_complete(n)` comes before the first item. A stage behind the committer is
+/// given what was committed for n before or after that notice. `end_of_input` comes behind the last item.
 #[async_trait]
 pub trait Operator: Send + 'static {
     /// What it takes.

@@ -54,7 +54,7 @@ pub enum ReaderEvent<B> {
     },
     /// The split (or, without one, the reader) has nothing to read for now: it does not hold the watermark back.
     Idle(Option<SplitId>),
-    /// It has again.
+    /// It has again. Said before the rows.
     Active(Option<SplitId>),
     /// All splits are finished and no more will come. The last event; the reader is still snapshotted and closed.
     EndOfInput,

@@ -69,7 +69,8 @@ pub enum Input {
         /// Which checkpoint.
         checkpoint: CheckpointId,
     },
-    /// A task has seen the end of its input.
+    /// A task has seen the end of its input. For stages and committers their acknowledgements say so: they end behind the last
+    /// item, which comes with a barrier.
     Ended(TaskId),
     /// The user wants to stop with a savepoint.
     Stop,
@@ -102,7 +103,8 @@ struct InFlight {
     trigger: Trigger,
     started: Duration,
     missing: BTreeSet<TaskId>,
-    all_ended: bool,
+    /// How many of those that acknowledged it are not at their end.
+    not_ended: usize,
     pending: u64,
     storing: bool,
 }
@@ -114,6 +116,8 @@ pub struct CheckpointCoordinator {
     timeout: Duration,
     tasks: BTreeSet<TaskId>,
     answers_notices: BTreeSet<TaskId>,
+    /// Those whose end is the end of the input.
+    fed: BTreeSet<TaskId>,
     ended: BTreeSet<TaskId>,
     next_id: u64,
     next_at: Duration,
@@ -121,7 +125,8 @@ pub struct CheckpointCoordinator {
     /// The last completed checkpoint and who has not dealt with its completion.
     unsettled: Option<(CheckpointId, BTreeSet<TaskId>)>,
     stop: StopPhase,
-    last_pending: Option<u64>,
+    /// What the last checkpoint behind the end of the input left: tasks not at their end, entries that wait.
+    last_left: Option<(usize, u64)>,
     done: bool,
 }
 
@@ -144,7 +149,13 @@ impl CheckpointCoordinator {
     ) -> Self {
         let tasks: BTreeSet<_> = tasks.into_iter().collect();
         let answers = |t: &TaskId| matches!(t, TaskId::Stage(..) | TaskId::Committer(_));
+        let is_fed = |t: &&TaskId| matches!(t, TaskId::Source(_) | TaskId::Writer(_));
+        let mut fed: BTreeSet<_> = tasks.iter().filter(is_fed).copied().collect();
+        if fed.is_empty() {
+            fed = tasks.clone();
+        }
         Self {
+            fed,
             interval,
             timeout,
             answers_notices: tasks.iter().copied().filter(answers).collect(),
@@ -155,7 +166,7 @@ impl CheckpointCoordinator {
             in_flight: None,
             unsettled: None,
             stop: StopPhase::Running,
-            last_pending: None,
+            last_left: None,
             done: false,
         }
     }
@@ -214,7 +225,7 @@ impl CheckpointCoordinator {
     }
 
     fn all_ended(&self) -> bool {
-        self.ended.len() == self.tasks.len()
+        self.fed.is_subset(&self.ended)
     }
 
     fn settled(&self) -> bool {
@@ -245,7 +256,7 @@ impl CheckpointCoordinator {
             trigger,
             started: now,
             missing: self.tasks.clone(),
-            all_ended: true,
+            not_ended: 0,
             pending: 0,
             storing: false,
         });
@@ -286,11 +297,11 @@ impl CheckpointCoordinator {
         if !current.missing.remove(&task) {
             return;
         }
-        current.all_ended &= ended;
+        current.not_ended += usize::from(!ended);
         current.pending += pending;
         if current.missing.is_empty() {
             current.storing = true;
-            let finished = current.all_ended && current.pending == 0;
+            let finished = current.not_ended == 0 && current.pending == 0;
             out.push(Output::Store { checkpoint: current.trigger.checkpoint, finished });
         }
     }
@@ -302,15 +313,16 @@ impl CheckpointCoordinator {
         let Some(current) = self.in_flight.take() else { return };
         out.push(Output::Complete(id));
         self.unsettled = Some((id, self.answers_notices.clone()));
-        if current.all_ended && current.pending == 0 {
+        if current.not_ended == 0 && current.pending == 0 {
             self.done = true;
             out.push(Output::Finished);
             return;
         }
         if self.all_ended() {
             // Go on at once while things move; at the interval while all that is left waits for a retry.
-            let moved = !current.all_ended || self.last_pending != Some(current.pending);
-            self.last_pending = Some(current.pending);
+            let left = (current.not_ended, current.pending);
+            let moved = self.last_left != Some(left);
+            self.last_left = Some(left);
             self.next_at = if moved { now } else { current.started.saturating_add(self.interval).max(now) };
         }
     }
@@ -390,8 +402,7 @@ mod tests {
     #[test]
     fn at_the_end_checkpoints_follow_until_nothing_is_pending() {
         let mut c = coordinator();
-        c.handle(Input::Ended(SOURCE), SECOND / 10);
-        let first = triggered(&c.handle(Input::Ended(COMMITTER), SECOND / 10)).unwrap();
+        let first = triggered(&c.handle(Input::Ended(SOURCE), SECOND / 10)).unwrap();
         assert_eq!(first.prepare, Prepare::Final);
         let now = SECOND / 10;
         c.handle(ack(SOURCE, 1, true, 0), now);
@@ -413,7 +424,6 @@ mod tests {
         let mut c = coordinator();
         let now = SECOND / 10;
         c.handle(Input::Ended(SOURCE), now);
-        c.handle(Input::Ended(COMMITTER), now);
         for id in 1..=2 {
             c.handle(ack(SOURCE, id, true, 0), now);
             c.handle(ack(COMMITTER, id, true, 1), now);
@@ -430,7 +440,6 @@ mod tests {
         c.handle(Input::Tick, SECOND);
         c.handle(ack(SOURCE, 1, false, 0), SECOND);
         c.handle(Input::Ended(SOURCE), SECOND);
-        c.handle(Input::Ended(COMMITTER), SECOND);
         let store = c.handle(ack(COMMITTER, 1, true, 0), SECOND);
         assert!(matches!(store[..], [Output::Store { finished: false, .. }]));
     }

@@ -133,7 +133,7 @@ impl SourceCoordinator {
             self.tracker.completed(*id);
         }
         self.enumerator.handle(command, &mut self.context)?;
-        self.drain()
+        self.drain().map(|(out, _)| out)
     }
 
     /// Lets the enumerator take in its own results.
@@ -142,8 +142,16 @@ impl SourceCoordinator {
     ///
     /// The enumerator's.
     pub fn poll(&mut self, waker: &mut Context<'_>) -> Result<Vec<ToReader>> {
-        self.enumerator.poll(waker, &mut self.context)?;
-        self.drain()
+        let mut out = Vec::new();
+        loop {
+            self.enumerator.poll(waker, &mut self.context)?;
+            let (commands, was_called) = self.drain()?;
+            out.extend(commands);
+            // After every `handle` it is polled again (H-1): what it did there wakes nobody.
+            if !was_called {
+                return Ok(out);
+            }
+        }
     }
 
     /// The enumerator's state for a checkpoint that is triggered now. Barriers must follow the commands returned so far,
@@ -167,12 +175,14 @@ impl SourceCoordinator {
         self.context.total_bytes()
     }
 
-    fn drain(&mut self) -> Result<Vec<ToReader>> {
+    /// Takes what the enumerator wants done, and says whether its `handle` was called meanwhile.
+    fn drain(&mut self) -> Result<(Vec<ToReader>, bool)> {
         let mut out = Vec::new();
+        let mut was_called = false;
         loop {
             let actions = self.context.take_actions();
             if actions.is_empty() {
-                return Ok(out);
+                return Ok((out, was_called));
             }
             let mut returned = Vec::new();
             for action in actions {
@@ -194,6 +204,7 @@ impl SourceCoordinator {
                 }
             }
             if !returned.is_empty() {
+                was_called = true;
                 self.enumerator.handle(EnumeratorCommand::AddSplitsBack(returned), &mut self.context)?;
             }
         }
@@ -340,6 +351,48 @@ mod tests {
     fn an_assignment_to_a_reader_that_is_gone_comes_back() {
         let mut c = coordinator(&["b", "a"], true);
         assert_eq!(state(&mut c, 1), "b,a");
+    }
+
+    /// Assigns to a reader that is gone in one poll, and has more to do in the next.
+    struct Polled(Pool, u32);
+
+    impl SplitEnumerator for Polled {
+        type Split = DynSplit;
+        type State = DynState;
+
+        fn handle(
+            &mut self,
+            command: EnumeratorCommand<DynSplit>,
+            context: &mut EnumeratorContext<DynSplit>,
+        ) -> Result<()> {
+            self.0.handle(command, context)
+        }
+
+        fn poll(&mut self, _: &mut Context<'_>, context: &mut EnumeratorContext<DynSplit>) -> Result<()> {
+            self.1 += 1;
+            match self.1 {
+                1 => context.assign(ReaderId(9), std::mem::take(&mut self.0.pending)),
+                2 => context.assign(ReaderId(0), std::mem::take(&mut self.0.pending)),
+                _ => {}
+            }
+            Ok(())
+        }
+
+        fn snapshot(&mut self, id: CheckpointId) -> Result<DynState> {
+            self.0.snapshot(id)
+        }
+    }
+
+    #[test]
+    fn an_enumerator_that_gets_splits_back_while_it_is_polled_is_polled_again() {
+        let pool = Pool { pending: vec![split("a")], assign_to_gone: false };
+        let mut c = SourceCoordinator::start(Box::new(Polled(pool, 0)), 1).unwrap();
+        c.add_reader(ReaderId(0)).unwrap();
+        let out = c.poll(&mut Context::from_waker(std::task::Waker::noop())).unwrap();
+        assert!(
+            matches!(&out[..], [(ReaderId(0), ReaderCommand::AddSplits(s))] if names(s) == ["a"]),
+            "{out:?}"
+        );
     }
 
     #[test]

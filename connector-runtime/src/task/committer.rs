@@ -10,6 +10,7 @@ use super::message::{
     Acknowledgement, Command, Committable, Failure, Report, Reports, TaskState, neighbour_gone,
 };
 use super::output::Downstream;
+use super::stage::End;
 use crate::config::OnLost;
 use crate::coordinate::checkpoint::{TaskId, Trigger};
 use crate::coordinate::commit::{CommitLedger, Settlement};
@@ -31,7 +32,7 @@ pub(crate) struct CommitterTask {
 
 impl CommitterTask {
     pub(crate) async fn run(mut self) -> Result<(), Failure> {
-        let mut ended = false;
+        let mut end = End::Before;
         loop {
             let retry = self.ledger.due_at().map(|due| {
                 let wait = due.saturating_sub(self.env.clock.monotonic());
@@ -61,14 +62,8 @@ impl CommitterTask {
                         self.ledger.add(item.checkpoint, item.bytes, 0);
                     }
                     Aligned::Watermark(_) => {}
-                    Aligned::Barrier(trigger) => self.barrier(trigger, ended).await?,
-                    Aligned::End => {
-                        ended = true;
-                        if let Some(downstream) = &mut self.downstream {
-                            downstream.end().await?;
-                        }
-                        let _ = self.reports.send(Report::Ended(self.task));
-                    }
+                    Aligned::Barrier(trigger) => self.barrier(trigger, &mut end).await?,
+                    Aligned::End => end = End::Here,
                     Aligned::Broken => return Err(neighbour_gone().into()),
                 },
                 () = retry, if has_retry => self.commit().await?,
@@ -114,14 +109,20 @@ impl CommitterTask {
         fatal.map_or(Ok(()), |error| Err(Failure { error, fatal: true }))
     }
 
-    async fn barrier(&mut self, trigger: Trigger, ended: bool) -> Result<()> {
+    async fn barrier(&mut self, trigger: Trigger, end: &mut End) -> Result<()> {
         if let Some(downstream) = &mut self.downstream {
+            // What waits to be committed is still to come.
+            if *end == End::Here && self.ledger.is_empty() {
+                downstream.end().await?;
+                *end = End::Beyond;
+            }
             downstream.barrier(trigger).await?;
         }
         let committer = self.ledger.pending().map(|(id, retries, c)| (id, retries, c.clone())).collect();
         let pending = self.ledger.len() as u64;
         let state = TaskState { committer, ..TaskState::default() };
-        let ack = Acknowledgement { checkpoint: trigger.checkpoint.id, ended, pending, state };
+        let ack =
+            Acknowledgement { checkpoint: trigger.checkpoint.id, ended: *end != End::Before, pending, state };
         let _ = self.reports.send(Report::Ack(self.task, Box::new(ack)));
         Ok(())
     }

@@ -53,10 +53,8 @@ impl<T> Inputs<T> {
                 self.next = (i + 1) % count;
                 let out = match element {
                     Element::Data(data) => Some(Aligned::Data(data)),
-                    Element::Watermark(Some(millis)) => {
-                        self.watermarks.update(&i, millis).map(Aligned::Watermark)
-                    }
-                    Element::Watermark(None) => self.watermarks.set_idle(&i, true).map(Aligned::Watermark),
+                    Element::Watermark(millis) => self.watermarks.update(&i, millis).map(Aligned::Watermark),
+                    Element::Idle(idle) => self.watermarks.set_idle(&i, idle).map(Aligned::Watermark),
                     Element::Barrier(trigger) => self.alignment.barrier(i, trigger).map(Aligned::Barrier),
                     Element::End => self.alignment.end(i).then_some(Aligned::End),
                 };

@@ -17,8 +17,9 @@ use crate::coordinate::checkpoint::{TaskId, Trigger};
 /// What flows through a channel between two tasks.
 pub(crate) enum Element<T> {
     Data(T),
-    /// None: idle from now on.
-    Watermark(Option<i64>),
+    Watermark(i64),
+    /// Whether the sender holds the watermark back from now on.
+    Idle(bool),
     Barrier(Trigger),
     End,
 }

@@ -26,7 +26,10 @@ pub(crate) struct SourceTask<A, B: RowBatch> {
     step: Step<A, B>,
     strategy: WatermarkStrategy,
     watermarks: WatermarkCombiner<SplitId>,
+    /// The reader as a whole is idle.
     is_idle: bool,
+    /// What the writers were told.
+    said_idle: bool,
     output: OutputTo<B>,
     commands: mpsc::UnboundedReceiver<Command>,
     reports: Reports,
@@ -64,6 +67,7 @@ impl<A: RowBatch, B: RowBatch> SourceTask<A, B> {
             strategy,
             watermarks,
             is_idle: false,
+            said_idle: false,
             output,
             commands,
             reports,
@@ -88,6 +92,7 @@ impl<A: RowBatch, B: RowBatch> SourceTask<A, B> {
     }
 
     async fn work(&mut self) -> Result<()> {
+        self.say_idle().await?;
         loop {
             let idle = async {
                 match &mut self.output {
@@ -101,7 +106,15 @@ impl<A: RowBatch, B: RowBatch> SourceTask<A, B> {
                     None | Some(Command::Close) => return Ok(()),
                     Some(command) => self.command(command).await?,
                 },
-                event = poll_fn(|cx| self.reader.poll_next(cx)), if self.reading => self.event(event?).await?,
+                event = poll_fn(|cx| self.reader.poll_next(cx)), if self.reading => {
+                    let event = event?;
+                    // Looking may cost as much as there are splits, and rows make no reader idle.
+                    let may_change = self.said_idle || !matches!(event, ReaderEvent::Batch { .. });
+                    self.event(event).await?;
+                    if may_change {
+                        self.say_idle().await?;
+                    }
+                }
                 done = idle => done?,
             }
         }
@@ -114,7 +127,8 @@ impl<A: RowBatch, B: RowBatch> SourceTask<A, B> {
                     // Before any of them emits, so that the first can't push the watermark past the others.
                     splits.iter().for_each(|split| self.watermarks.add(split.id()));
                 }
-                self.reader.handle(command)
+                self.reader.handle(command)?;
+                self.say_idle().await
             }
             Command::Trigger(trigger) => self.barrier(trigger).await,
             Command::Complete(id) => self.reader.handle(ReaderCommand::CheckpointComplete(id)),
@@ -156,8 +170,14 @@ impl<A: RowBatch, B: RowBatch> SourceTask<A, B> {
                 let risen = self.watermarks.set_idle(&split, false);
                 self.watermark(risen).await
             }
-            ReaderEvent::Idle(None) => self.idle(true).await,
-            ReaderEvent::Active(None) => self.idle(false).await,
+            ReaderEvent::Idle(None) => {
+                self.is_idle = true;
+                Ok(())
+            }
+            ReaderEvent::Active(None) => {
+                self.is_idle = false;
+                Ok(())
+            }
             ReaderEvent::EndOfInput => self.end().await,
         }
     }
@@ -200,16 +220,18 @@ impl<A: RowBatch, B: RowBatch> SourceTask<A, B> {
         self.gauges.watermark(millis, &*self.context.env.clock);
         match &mut self.output {
             OutputTo::Chained(writer) => writer.watermark(millis).await,
-            OutputTo::Exchange(exchange) => exchange.broadcast(|| Element::Watermark(Some(millis))).await,
+            OutputTo::Exchange(exchange) => exchange.broadcast(|| Element::Watermark(millis)).await,
         }
     }
 
-    async fn idle(&mut self, is_idle: bool) -> Result<()> {
-        if std::mem::replace(&mut self.is_idle, is_idle) != is_idle
-            && is_idle
+    /// Tells the writers when the reader begins or ceases to hold the watermark back: it has no split, all of them are idle, or it
+    /// says so itself.
+    async fn say_idle(&mut self) -> Result<()> {
+        let idle = self.ended || self.is_idle || self.watermarks.is_idle();
+        if std::mem::replace(&mut self.said_idle, idle) != idle
             && let OutputTo::Exchange(exchange) = &mut self.output
         {
-            exchange.broadcast(|| Element::Watermark(None)).await?;
+            exchange.broadcast(|| Element::Idle(idle)).await?;
         }
         Ok(())
     }
@@ -220,7 +242,7 @@ impl<A: RowBatch, B: RowBatch> SourceTask<A, B> {
         match &mut self.output {
             OutputTo::Chained(writer) => writer.end().await?,
             OutputTo::Exchange(exchange) => {
-                exchange.broadcast(|| Element::Watermark(None)).await?;
+                exchange.broadcast(|| Element::Idle(true)).await?;
                 exchange.broadcast(|| Element::End).await?;
             }
         }

@@ -12,6 +12,16 @@ use super::message::{
 use super::output::Downstream;
 use crate::coordinate::checkpoint::{TaskId, Trigger};
 
+/// How far the end of the input came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Before,
+    /// The task has seen it.
+    Here,
+    /// So has the next stage: nothing is left to send there.
+    Beyond,
+}
+
 /// Runs an operator.
 pub(crate) struct StageTask {
     pub(crate) task: TaskId,
@@ -34,7 +44,7 @@ impl StageTask {
 
     async fn work(&mut self) -> Result<()> {
         let mut out = Output::new();
-        let mut ended = false;
+        let mut end = End::Before;
         loop {
             tokio::select! {
                 biased;
@@ -49,14 +59,10 @@ impl StageTask {
                 aligned = self.inputs.next() => match aligned {
                     Aligned::Data(item) => self.operator.process(item.bytes, item.checkpoint, &mut out).await?,
                     Aligned::Watermark(_) => {}
-                    Aligned::Barrier(trigger) => self.barrier(trigger, &mut out, ended).await?,
+                    Aligned::Barrier(trigger) => self.barrier(trigger, &mut out, &mut end).await?,
                     Aligned::End => {
                         self.operator.end_of_input(&mut out).await?;
-                        ended = true;
-                        if let Some(downstream) = &mut self.downstream {
-                            downstream.end().await?;
-                        }
-                        let _ = self.reports.send(Report::Ended(self.task));
+                        end = End::Here;
                     }
                     Aligned::Broken => return Err(neighbour_gone()),
                 },
@@ -64,17 +70,22 @@ impl StageTask {
         }
     }
 
-    async fn barrier(&mut self, trigger: Trigger, out: &mut Output<Bytes>, ended: bool) -> Result<()> {
+    async fn barrier(&mut self, trigger: Trigger, out: &mut Output<Bytes>, end: &mut End) -> Result<()> {
         self.operator.prepare(trigger.prepare, out).await?;
         let stage = self.operator.snapshot(trigger.checkpoint)?;
         let items = out.take();
         if let Some(downstream) = &mut self.downstream {
             downstream.items(trigger.checkpoint.id, items).await?;
+            if *end == End::Here && stage.is_empty() {
+                downstream.end().await?;
+                *end = End::Beyond;
+            }
             downstream.barrier(trigger).await?;
         }
         let pending = stage.len() as u64;
         let state = TaskState { stage, ..TaskState::default() };
-        let ack = Acknowledgement { checkpoint: trigger.checkpoint.id, ended, pending, state };
+        let ack =
+            Acknowledgement { checkpoint: trigger.checkpoint.id, ended: *end != End::Before, pending, state };
         let _ = self.reports.send(Report::Ack(self.task, Box::new(ack)));
         Ok(())
     }

@@ -19,6 +19,8 @@ pub(crate) struct WriterCore<B: RowBatch> {
     /// Committables prepared at the end of input wait here for the next barrier.
     held: VecDeque<Bytes>,
     ended: bool,
+    /// Whether the next stage knows.
+    said_end: bool,
     context: TaskContext,
     pub(super) records: u64,
     pub(super) bytes: u64,
@@ -46,6 +48,7 @@ impl<B: RowBatch> WriterCore<B> {
             downstream,
             held: VecDeque::new(),
             ended: false,
+            said_end: false,
             context: context.clone(),
             records: 0,
             bytes: 0,
@@ -87,11 +90,8 @@ impl<B: RowBatch> WriterCore<B> {
     pub(crate) async fn end(&mut self) -> Result<()> {
         self.writer.flush(Flush::EndOfInput).await?;
         self.held.extend(self.writer.prepare_commit().await?);
+        // The items go out with the next barrier, since they belong to that checkpoint, and the end follows them.
         self.ended = true;
-        if let Some(downstream) = &mut self.downstream {
-            // The items go out with the next barrier: they belong to that checkpoint.
-            downstream.end().await?;
-        }
         Ok(())
     }
 
@@ -107,6 +107,9 @@ impl<B: RowBatch> WriterCore<B> {
         let state = self.writer.snapshot(checkpoint)?;
         if let Some(downstream) = &mut self.downstream {
             downstream.items(checkpoint.id, items).await?;
+            if self.ended && !std::mem::replace(&mut self.said_end, true) {
+                downstream.end().await?;
+            }
             downstream.barrier(trigger).await?;
         }
         Ok(state)

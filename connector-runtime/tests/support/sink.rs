@@ -34,6 +34,8 @@ pub struct State {
     pub published: BTreeMap<String, Vec<u64>>,
     /// What the post-commit stage was given.
     pub listed: BTreeSet<String>,
+    /// A stage was given an item behind the end of its input.
+    pub late: bool,
     pub watermarks: BTreeMap<u32, Vec<i64>>,
     pub events: Vec<String>,
     /// The next so many commits answer "retry".
@@ -63,7 +65,9 @@ impl Outside {
     }
 
     pub fn visible(&self) -> Vec<u64> {
-        let mut visible = self.state.lock().unwrap().visible.clone();
+        let state = self.state.lock().unwrap();
+        assert!(!state.late || self.twin != Twin::Sound, "an item behind the end of the input");
+        let mut visible = state.visible.clone();
         visible.sort_unstable();
         visible
     }
@@ -105,7 +109,7 @@ impl Sink<Vec<u64>> for OutsideSink {
         let listed = self.outside.clone();
         let list = move |_: OperatorContext, _: Vec<()>| {
             let outside = listed.clone();
-            async move { Ok(List(outside)) }
+            async move { Ok(List { outside, ended: false }) }
         };
         let listing = Topology::new().stage("list", Parallelism::Exactly(2), Partition::Rebalance, list);
         let plan = SinkPlan::writer(open);
@@ -118,8 +122,11 @@ impl Sink<Vec<u64>> for OutsideSink {
                 .absent("group", "set grouping to \"drain\""),
             Shape::Staged => {
                 let twin = self.outside.twin;
-                let group = move |_: OperatorContext, states: Vec<Staged>| async move {
-                    Ok(Group { held: states.into_iter().flat_map(|s| s.0).collect(), checkpoints: 0, twin })
+                let grouped = self.outside.clone();
+                let group = move |_: OperatorContext, states: Vec<Staged>| {
+                    let held = states.into_iter().flat_map(|s| s.0).collect();
+                    let group = Group { held, checkpoints: 0, ended: false, outside: grouped.clone(), twin };
+                    async move { Ok(group) }
                 };
                 let grouping = Topology::new().stage("group", Parallelism::One, Partition::Rebalance, group);
                 plan.pre_commit(grouping).post_commit(listing).committer(commit)
@@ -246,6 +253,8 @@ impl Committer<Staged> for Commits {
 struct Group {
     held: Vec<String>,
     checkpoints: u32,
+    ended: bool,
+    outside: Outside,
     twin: Twin,
 }
 
@@ -256,6 +265,7 @@ impl Operator for Group {
     type State = Staged;
 
     async fn process(&mut self, item: Staged, _: CheckpointId, _: &mut Output<Staged>) -> Result<()> {
+        self.outside.state.lock().unwrap().late |= self.ended;
         self.held.extend(item.0);
         Ok(())
     }
@@ -268,6 +278,11 @@ impl Operator for Group {
         Ok(())
     }
 
+    async fn end_of_input(&mut self, _: &mut Output<Staged>) -> Result<()> {
+        self.ended = true;
+        Ok(())
+    }
+
     fn snapshot(&mut self, _: Checkpoint) -> Result<Vec<Staged>> {
         Ok(if self.held.is_empty() || self.twin == Twin::ForgetsHeld {
             Vec::new()
@@ -277,7 +292,10 @@ impl Operator for Group {
     }
 }
 
-struct List(Outside);
+struct List {
+    outside: Outside,
+    ended: bool,
+}
 
 #[async_trait]
 impl Operator for List {
@@ -286,8 +304,15 @@ impl Operator for List {
     type State = ();
 
     async fn process(&mut self, item: Staged, _: CheckpointId, _: &mut Output<()>) -> Result<()> {
-        self.0.alive()?;
-        self.0.state.lock().unwrap().listed.extend(item.0);
+        self.outside.alive()?;
+        let mut state = self.outside.state.lock().unwrap();
+        state.late |= self.ended;
+        state.listed.extend(item.0);
+        Ok(())
+    }
+
+    async fn end_of_input(&mut self, _: &mut Output<()>) -> Result<()> {
+        self.ended = true;
         Ok(())
     }
 

@@ -217,19 +217,20 @@ impl<B: TestBatch> Attempt<B> {
             }
             self.readers.push(seat);
         }
+        (0..self.readers.len()).for_each(|reader| self.say_idle(reader));
         for reader in 0..scale.0 {
             let coordinator = coordinator(enumerator)?;
             let out = guarded_now(run.around, "SplitEnumerator::handle", || {
                 coordinator.add_reader(ReaderId(reader))
             })?;
-            self.to_readers(out);
+            self.tell_readers(out);
         }
         self.enumerator_woken.raise();
         Ok(())
     }
 
     /// Runs until there is a reason to stop. What is left is closed, unless the process is dead.
-    pub(super) async fn to_end(
+    pub(super) async fn until_end(
         mut self,
         run: &mut Run<'_>,
         pair: &mut dyn Pair<B>,

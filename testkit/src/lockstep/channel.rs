@@ -11,8 +11,9 @@ use connector_runtime::coordinate::checkpoint::Trigger;
 #[derive(Debug)]
 pub(super) enum Element<T> {
     Data(T),
-    /// None: idle.
-    Watermark(Option<i64>),
+    Watermark(i64),
+    /// Whether the sender holds the watermark back from now on.
+    Idle(bool),
     Barrier(Trigger),
     End,
 }
@@ -28,7 +29,8 @@ pub(super) struct Committable {
 #[derive(Debug)]
 pub(super) enum Taken<T> {
     Data(T),
-    Watermark(usize, Option<i64>),
+    Watermark(usize, i64),
+    Idle(usize, bool),
     /// Arrived on all inputs.
     Barrier(Trigger),
     /// Arrived on one input; the others are waited for.
@@ -70,6 +72,7 @@ impl<T> Inbox<T> {
         Some(match self.queues[input].pop_front()? {
             Element::Data(data) => Taken::Data(data),
             Element::Watermark(millis) => Taken::Watermark(input, millis),
+            Element::Idle(idle) => Taken::Idle(input, idle),
             Element::Barrier(trigger) => {
                 self.alignment.barrier(input, trigger).map_or(Taken::Aligning, Taken::Barrier)
             }

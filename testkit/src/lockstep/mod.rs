@@ -275,7 +275,7 @@ pub async fn run_from<B: TestBatch>(
         deaths: 0,
         high_water: newest,
     };
-    let verdict = run.to_end(pair).await;
+    let verdict = run.until_end(pair).await;
     let Run { history, log, checkpoints, steps, deaths, .. } = run;
     let ran = Ran { history, log, checkpoints, steps, deaths };
     match verdict {
@@ -321,7 +321,7 @@ impl Run<'_> {
             let scale = self.options.scales[self.attempts as usize % self.options.scales.len().max(1)];
             self.attempts += 1;
             let stop = match Attempt::open(self, pair, enumerator, scale).await {
-                Ok(attempt) => attempt.to_end(self, pair, enumerator).await,
+                Ok(attempt) => attempt.until_end(self, pair, enumerator).await,
                 Err(stop) => stop,
             };
             match stop {

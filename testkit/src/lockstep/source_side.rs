@@ -40,6 +40,8 @@ pub(super) struct ReaderSeat<B: RowBatch> {
     pub(super) reading: bool,
     pub(super) ended: bool,
     watermarks: WatermarkCombiner<SplitId>,
+    is_idle: bool,
+    said_idle: bool,
     turn: usize,
 }
 
@@ -58,6 +60,8 @@ impl<B: TestBatch> ReaderSeat<B> {
             reading: true,
             ended: false,
             watermarks: WatermarkCombiner::new(),
+            is_idle: false,
+            said_idle: false,
             turn: id.0 as usize,
         }
     }
@@ -89,7 +93,7 @@ fn short(command: &ReaderCommand<DynSplit>) -> String {
 }
 
 impl<B: TestBatch> Attempt<B> {
-    pub(super) fn to_readers(&mut self, out: Vec<ToReader>) {
+    pub(super) fn tell_readers(&mut self, out: Vec<ToReader>) {
         for (reader, command) in out {
             if let Some(seat) = self.readers.get_mut(reader.0 as usize) {
                 seat.inbox.push_back(Inward::Command(command));
@@ -115,7 +119,7 @@ impl<B: TestBatch> Attempt<B> {
         if !out.is_empty() {
             self.enumerator_woken.raise();
         }
-        self.to_readers(out);
+        self.tell_readers(out);
         Ok(())
     }
 
@@ -129,7 +133,7 @@ impl<B: TestBatch> Attempt<B> {
         let coordinator = coordinator(enumerator)?;
         let out = guarded_now(run.around, "SplitEnumerator::handle", || coordinator.handle(command))?;
         self.enumerator_woken.raise();
-        self.to_readers(out);
+        self.tell_readers(out);
         Ok(())
     }
 
@@ -141,7 +145,11 @@ impl<B: TestBatch> Attempt<B> {
     ) -> Result<(), Stop> {
         let Some(inward) = self.readers[reader].inbox.pop_front() else { return Ok(()) };
         match inward {
-            Inward::Command(command) => self.readers[reader].command(run, command),
+            Inward::Command(command) => {
+                self.readers[reader].command(run, command)?;
+                self.say_idle(reader);
+                Ok(())
+            }
             Inward::Trigger(trigger) => self.reader_barrier(run, enumerator, reader, trigger).await,
         }
     }
@@ -238,13 +246,20 @@ impl<B: TestBatch> Attempt<B> {
             }
             ReaderEvent::Idle(Some(split)) => seat.watermarks.set_idle(&split, true),
             ReaderEvent::Active(Some(split)) => seat.watermarks.set_idle(&split, false),
-            ReaderEvent::Idle(None) | ReaderEvent::Active(None) => None,
+            ReaderEvent::Idle(None) => {
+                seat.is_idle = true;
+                None
+            }
+            ReaderEvent::Active(None) => {
+                seat.is_idle = false;
+                None
+            }
             ReaderEvent::EndOfInput => {
                 run.log.line(run.around, format!("reader {id}: end of input"));
                 seat.reading = false;
                 seat.ended = true;
                 for writer in &mut self.writers {
-                    writer.inbox.push(reader, Element::Watermark(None));
+                    writer.inbox.push(reader, Element::Idle(true));
                     writer.inbox.push(reader, Element::End);
                 }
                 return self.input(run, enumerator, Input::Ended(TaskId::Source(id.0))).await;
@@ -252,10 +267,22 @@ impl<B: TestBatch> Attempt<B> {
         };
         if let Some(millis) = risen {
             for writer in &mut self.writers {
-                writer.inbox.push(reader, Element::Watermark(Some(millis)));
+                writer.inbox.push(reader, Element::Watermark(millis));
             }
         }
+        self.say_idle(reader);
         Ok(())
+    }
+
+    /// Tells the writers when a reader begins or ceases to hold the watermark back.
+    pub(super) fn say_idle(&mut self, reader: usize) {
+        let seat = &mut self.readers[reader];
+        let idle = seat.is_idle || seat.watermarks.is_idle();
+        if std::mem::replace(&mut seat.said_idle, idle) != idle {
+            for writer in &mut self.writers {
+                writer.inbox.push(reader, Element::Idle(idle));
+            }
+        }
     }
 
     /// Emits the batch that waits, or the first rows of it.

@@ -8,7 +8,7 @@ use connector_api::id::CheckpointId;
 use connector_api::sink::{
     DynCommitter, DynOperator, Output, Parallelism, Partition, SinkPlan, Stage, WriterContext,
 };
-use connector_runtime::coordinate::checkpoint::{Input, TaskId, Trigger};
+use connector_runtime::coordinate::checkpoint::{TaskId, Trigger};
 use connector_runtime::coordinate::commit::CommitLedger;
 use connector_runtime::coordinate::source::{SourceCoordinator, deal};
 
@@ -32,7 +32,9 @@ pub(super) struct Seat {
     pub(super) role: Role,
     /// Completions that it has not been told yet.
     pub(super) notices: VecDeque<CheckpointId>,
-    pub(super) ended: bool,
+    ended: bool,
+    /// Whether what is behind knows of the end.
+    said_end: bool,
     turn: usize,
 }
 
@@ -136,7 +138,7 @@ impl Seat {
         let turn = match task {
             TaskId::Source(i) | TaskId::Writer(i) | TaskId::Stage(_, i) | TaskId::Committer(i) => i as usize,
         };
-        Self { task, inbox, role, notices: VecDeque::new(), ended: false, turn }
+        Self { task, inbox, role, notices: VecDeque::new(), ended: false, said_end: false, turn }
     }
 }
 
@@ -217,11 +219,9 @@ impl<B: TestBatch> Attempt<B> {
                 }
                 seat.ended = true;
                 run.log.line(run.around, format!("{task}: end of input"));
-                self.end_on(Some(hop), index);
-                run.look(pair).await?;
-                self.input(run, enumerator, Input::Ended(task)).await
+                Ok(run.look(pair).await?)
             }
-            Some(Taken::Aligning | Taken::Ended(_) | Taken::Watermark(..)) | None => Ok(()),
+            Some(Taken::Aligning | Taken::Ended(_) | Taken::Watermark(..) | Taken::Idle(..)) | None => Ok(()),
         }
     }
 
@@ -256,6 +256,11 @@ impl<B: TestBatch> Attempt<B> {
             format!("{task}: barrier {}, {pending} pending, {} go on", checkpoint.id, items.len()),
         );
         self.send_on(Some(hop), index, checkpoint.id, items)?;
+        // Behind the last item, which may still wait here.
+        let seat = &mut self.hops[hop].seats[index];
+        if ended && pending == 0 && !std::mem::replace(&mut seat.said_end, true) {
+            self.end_on(Some(hop), index);
+        }
         self.barrier_on(Some(hop), index, trigger);
         run.look(pair).await?;
         self.acknowledge(run, enumerator, task, checkpoint.id, ended, pending, part).await

@@ -22,6 +22,8 @@ pub(super) struct WriterSeat<B: RowBatch> {
     subtask: u32,
     /// Prepared at the end of the input; goes out with the next barrier.
     held: Vec<Bytes>,
+    /// Whether what is behind knows of the end.
+    said_end: bool,
     watermarks: WatermarkCombiner<usize>,
     pub(super) turn: usize,
 }
@@ -31,7 +33,16 @@ impl<B: RowBatch> WriterSeat<B> {
         let mut watermarks = WatermarkCombiner::new();
         (0..inputs).for_each(|input| watermarks.add(input));
         let turn = subtask as usize;
-        Self { writer, inbox: Inbox::new(inputs), ended: false, subtask, held: Vec::new(), watermarks, turn }
+        Self {
+            writer,
+            inbox: Inbox::new(inputs),
+            ended: false,
+            subtask,
+            held: Vec::new(),
+            said_end: false,
+            watermarks,
+            turn,
+        }
     }
 }
 
@@ -57,8 +68,8 @@ impl<B: TestBatch> Attempt<B> {
                 }
                 None
             }
-            Taken::Watermark(input, Some(millis)) => seat.watermarks.update(&input, millis),
-            Taken::Watermark(input, None) => seat.watermarks.set_idle(&input, true),
+            Taken::Watermark(input, millis) => seat.watermarks.update(&input, millis),
+            Taken::Idle(input, idle) => seat.watermarks.set_idle(&input, idle),
             Taken::Ended(input) => seat.watermarks.remove(&input),
             Taken::Aligning => None,
             Taken::Barrier(trigger) => {
@@ -108,6 +119,9 @@ impl<B: TestBatch> Attempt<B> {
         );
         run.history.push(Event::Staged { writer: seat.subtask, checkpoint: checkpoint.id });
         self.send_on(None, writer, checkpoint.id, items)?;
+        if ended && !std::mem::replace(&mut self.writers[writer].said_end, true) {
+            self.end_on(None, writer);
+        }
         self.barrier_on(None, writer, trigger);
         run.look(pair).await?;
         let task = TaskId::Writer(writer as u32);
@@ -127,7 +141,6 @@ impl<B: TestBatch> Attempt<B> {
         seat.held = guarded(run.around, "CommittingWriter::prepare_commit", preparing).await?;
         seat.ended = true;
         run.log.line(run.around, format!("writer {writer}: end of input, {} committables", seat.held.len()));
-        self.end_on(None, writer);
         run.look(pair).await?;
         self.input(run, enumerator, Input::Ended(TaskId::Writer(writer as u32))).await
     }

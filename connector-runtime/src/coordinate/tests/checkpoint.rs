@@ -146,17 +146,16 @@ fn final_checkpoints_follow_at_once_while_the_pending_ones_become_fewer() {
 }
 
 #[test]
-fn final_checkpoints_follow_at_once_while_tasks_had_not_all_seen_the_end() {
+fn final_checkpoints_follow_at_once_while_more_tasks_see_the_end_and_wait_when_none_does() {
     let mut c = coordinator();
     c.handle(Input::Tick, SECOND);
     c.handle(Input::Ended(SOURCE), SECOND);
-    c.handle(Input::Ended(COMMITTER), SECOND);
-    for id in 1..=2 {
-        // Both snapshots were taken before the end, with the same number pending.
+    for (id, committer_ended, next) in [(1, false, Some(2)), (2, true, Some(3)), (3, true, None)] {
+        // The same number is pending each time.
         c.handle(ack(SOURCE, id, false, 0), SECOND);
-        c.handle(ack(COMMITTER, id, true, 1), SECOND);
+        c.handle(ack(COMMITTER, id, committer_ended, 1), SECOND);
         c.handle(Input::Stored(CheckpointId(id)), SECOND);
         let out = c.handle(Input::Noticed { task: COMMITTER, checkpoint: CheckpointId(id) }, SECOND);
-        assert_eq!(triggered(&out).map(|t| t.checkpoint.id.0), Some(id + 1));
+        assert_eq!(triggered(&out).map(|t| t.checkpoint.id.0), next);
     }
 }
