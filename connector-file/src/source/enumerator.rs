@@ -1,17 +1,14 @@
 //! The enumerator: lists once, hands out one split per request.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::Context;
 
-use connector_api::env::{Environment, TaskHandle};
-use connector_api::id::{CheckpointId, ReaderId};
-use connector_api::source::{EnumeratorCommand, EnumeratorContext, Split, SplitEnumerator};
-use connector_api::{Error, Result};
-use futures::channel::oneshot;
+use connector_api::Result;
+use connector_api::env::Environment;
+use connector_api::id::CheckpointId;
+use connector_api::source::{EnumeratorCommand, EnumeratorContext, SplitEnumerator};
+use connector_base::enumerator::{Background, PendingSplits};
 use serde::{Deserialize, Serialize};
 
 use super::config::SourceConfig;
@@ -42,29 +39,16 @@ connector_api::stored!(FileEnumeratorState, "file-enumerator");
 pub struct FileEnumerator {
     config: Arc<SourceConfig>,
     env: Environment,
-    listed: bool,
-    pending: VecDeque<FileSplit>,
+    pending: PendingSplits<FileSplit>,
     total_bytes: u64,
-    listing: Option<Listing>,
-    /// Requests that wait, in order; a reader may wait for several splits.
-    waiting: VecDeque<ReaderId>,
-    /// Readers that were told that no more will come.
-    told: BTreeSet<ReaderId>,
-}
-
-/// A listing under way.
-#[derive(Debug)]
-struct Listing {
-    result: oneshot::Receiver<Result<Vec<Found>>>,
-    task: Box<dyn TaskHandle>,
+    listing: Background<Vec<Found>>,
     /// The listing itself can't be aborted: it looks here from time to time.
     cancelled: Arc<AtomicBool>,
 }
 
-impl Drop for Listing {
+impl Drop for FileEnumerator {
     fn drop(&mut self) {
         self.cancelled.store(true, Ordering::Relaxed);
-        self.task.abort();
     }
 }
 
@@ -74,62 +58,23 @@ impl FileEnumerator {
         env: Environment,
         restored: Option<FileEnumeratorState>,
     ) -> Self {
-        let state = restored.unwrap_or_default();
-        Self {
-            config,
-            env,
-            listed: state.listed,
-            pending: state.pending.into(),
-            total_bytes: state.total_bytes,
-            listing: None,
-            waiting: VecDeque::new(),
-            told: BTreeSet::new(),
-        }
+        let FileEnumeratorState { listed, pending, total_bytes } = restored.unwrap_or_default();
+        let pending = PendingSplits::new(pending, listed);
+        let (listing, cancelled) = (Background::idle(), Arc::new(AtomicBool::new(false)));
+        Self { config, env, pending, total_bytes, listing, cancelled }
     }
 
     fn start_listing(&mut self) {
-        let (done, result) = oneshot::channel();
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let (config, env, stop) = (Arc::clone(&self.config), self.env.clone(), Arc::clone(&cancelled));
-        let work = async move {
-            let fs = Arc::clone(&env.fs);
-            let listed = env.blocking("listing", move || list(&config.selection, &*fs, &stop)).await;
-            // The enumerator is gone when nobody receives.
-            let _ = done.send(listed);
-        };
-        let task = self.env.spawner.spawn("list files", Box::pin(work));
-        self.listing = Some(Listing { result, task, cancelled });
+        let (config, fs) = (Arc::clone(&self.config), Arc::clone(&self.env.fs));
+        let stop = Arc::clone(&self.cancelled);
+        let work = move || list(&config.selection, &*fs, &stop);
+        self.listing = Background::blocking(&self.env, "list files", work);
     }
 
-    fn take_in(&mut self, found: &[Found]) {
-        self.total_bytes = found.iter().map(|f| f.file.len).sum();
-        let known: HashSet<_> = self.pending.iter().map(Split::id).collect();
-        let splits = found.iter().flat_map(|f| cut(&f.path, f.file, self.config.split_size));
-        self.pending.extend(splits.filter(|split| known.is_empty() || !known.contains(&split.id())));
-        self.listed = true;
-    }
-
-    /// Answers requests as far as there is an answer.
-    fn serve(&mut self, context: &mut EnumeratorContext<FileSplit>) {
-        while let Some(reader) = self.waiting.front().copied() {
-            if let Some(split) = self.pending.pop_front() {
-                context.assign(reader, vec![split]);
-            } else if !self.listed {
-                break;
-            } else if self.told.insert(reader) {
-                context.no_more_splits(reader);
-            }
-            self.waiting.pop_front();
-        }
-        context.report_unassigned(self.pending.len() as u64);
-        if self.listed {
+    fn report(&self, context: &mut EnumeratorContext<FileSplit>) {
+        if self.pending.is_complete() {
             context.report_total_bytes(self.total_bytes);
         }
-    }
-
-    fn forget(&mut self, reader: ReaderId) {
-        self.waiting.retain(|r| *r != reader);
-        self.told.remove(&reader);
     }
 }
 
@@ -142,50 +87,28 @@ impl SplitEnumerator for FileEnumerator {
         command: EnumeratorCommand<FileSplit>,
         context: &mut EnumeratorContext<FileSplit>,
     ) -> Result<()> {
-        match command {
-            EnumeratorCommand::Start if !self.listed => self.start_listing(),
-            EnumeratorCommand::Start => {}
-            // It begins anew: whatever it asked for or was told before is void.
-            EnumeratorCommand::AddReader(reader) | EnumeratorCommand::RemoveReader(reader) => {
-                self.forget(reader);
-            }
-            EnumeratorCommand::SplitRequest(reader) => {
-                if context.has_reader(reader) {
-                    self.waiting.push_back(reader);
-                }
-            }
-            EnumeratorCommand::AddSplitsBack(splits) => {
-                for split in splits.into_iter().rev() {
-                    self.pending.push_front(split);
-                }
-            }
-            EnumeratorCommand::ReaderEvent(reader, _) => {
-                let reason = format!("reader {reader} sent an event, and the file source knows none");
-                return Err(Error::contract("file source", reason));
-            }
-            EnumeratorCommand::SplitFinished(..)
-            | EnumeratorCommand::CheckpointComplete(_)
-            | EnumeratorCommand::CheckpointAborted(_) => {}
+        if command == EnumeratorCommand::Start && !self.pending.is_complete() {
+            self.start_listing();
         }
-        self.serve(context);
+        self.pending.handle(command, context)?;
+        self.report(context);
         Ok(())
     }
 
-    fn poll(&mut self, waker: &mut Context<'_>, context: &mut EnumeratorContext<FileSplit>) -> Result<()> {
-        let Some(listing) = &mut self.listing else { return Ok(()) };
-        let Poll::Ready(result) = Pin::new(&mut listing.result).poll(waker) else { return Ok(()) };
-        self.listing = None;
-        let found = result.unwrap_or(Err(Error::Cancelled("listing".into())))?;
+    fn poll(&mut self, cx: &mut Context<'_>, context: &mut EnumeratorContext<FileSplit>) -> Result<()> {
+        let Some(found) = self.listing.poll(cx)? else { return Ok(()) };
         self.env.crash.hit(AFTER_LISTING);
-        self.take_in(&found);
-        self.serve(context);
+        self.total_bytes = found.iter().map(|f| f.file.len).sum();
+        let splits = found.iter().flat_map(|f| cut(&f.path, f.file, self.config.split_size));
+        self.pending.add_last(splits, context);
+        self.report(context);
         Ok(())
     }
 
     fn snapshot(&mut self, _: CheckpointId) -> Result<FileEnumeratorState> {
         Ok(FileEnumeratorState {
-            listed: self.listed,
-            pending: self.pending.iter().cloned().collect(),
+            listed: self.pending.is_complete(),
+            pending: self.pending.to_vec(),
             total_bytes: self.total_bytes,
         })
     }

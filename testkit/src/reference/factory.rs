@@ -48,6 +48,8 @@ pub enum FactoryFlaw {
     CheckMakes,
     /// K-6: `check` accepts everything.
     CheckAccepts,
+    /// K-6: `check` accepts options that `create` refuses.
+    CheckTakesUnknown,
     /// F-1: an error shows the password.
     ShowsSecret,
     /// S-5: the password is part of the identity.
@@ -150,7 +152,10 @@ impl MemoryFactory {
     }
 
     fn look(self, options: &Options, context: &FactoryContext) -> Result<()> {
-        let parsed = self.parse(options)?;
+        let parsed = match self.flaw {
+            FactoryFlaw::CheckTakesUnknown => Self::new(FactoryFlaw::TakesUnknown).parse(options)?,
+            _ => self.parse(options)?,
+        };
         let dir = context.resolve(parsed.dir);
         match self.flaw {
             FactoryFlaw::CheckAccepts => return Ok(()),

@@ -101,6 +101,12 @@ pub(crate) fn twins() -> Vec<Twin> {
             "check_finds_what_is_out_of_reach_and_changes_nothing",
             FactoryFlaw::CheckAccepts
         ),
+        twin!(
+            "factory_check_takes_options_that_create_refuses",
+            &["K-6"],
+            "check_finds_what_is_out_of_reach_and_changes_nothing",
+            FactoryFlaw::CheckTakesUnknown
+        ),
         Twin {
             name: "factory_shows_a_secret",
             rules: &["F-1"],
