@@ -8,6 +8,7 @@ use connector_api::source::BoxSource;
 
 use crate::capability::Capabilities;
 use crate::crash::CrashTable;
+use crate::meter::Meter;
 use crate::rows::{TestBatch, TestRow};
 
 /// A source under test, with the system that it reads.
@@ -51,6 +52,17 @@ pub trait SourceContext: Send + 'static {
     /// [`Capability::CrashPoints`](crate::Capability::CrashPoints) holds.
     fn crash_points(&self) -> Option<CrashTable> {
         None
+    }
+
+    /// The most bytes that a reader of one split has read and its host has not taken, if the source states a bound: then
+    /// [`Capability::ReadAhead`](crate::Capability::ReadAhead) holds. The check appends several times as much.
+    fn read_ahead(&self) -> Option<u64> {
+        None
+    }
+
+    /// The bytes that this process took from the system so far. By default what was read from the environment's files.
+    fn bytes_read(&self, meter: &Meter) -> u64 {
+        meter.bytes_read()
     }
 }
 

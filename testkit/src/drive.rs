@@ -438,6 +438,11 @@ impl<R: SourceReader> Drive<R> {
         }
     }
 
+    /// How often the reader woke its host.
+    pub fn wakes(&self) -> u64 {
+        self.woken.count.load(Ordering::Relaxed)
+    }
+
     /// Whether the end of the input was said.
     pub fn has_ended(&self) -> bool {
         self.seen.ended

@@ -18,6 +18,7 @@ pub mod check;
 pub mod context;
 pub mod crash;
 pub mod drive;
+pub mod envelope;
 pub mod factory;
 pub mod files;
 pub mod fs;

@@ -114,7 +114,8 @@ impl<B: TestBatch> Attempt<B> {
         let waker = Waker::from(self.enumerator_woken.clone());
         let coordinator = coordinator(enumerator)?;
         let mut cx = Context::from_waker(&waker);
-        let out = guarded_now(run.around, "SplitEnumerator::poll", || coordinator.poll(&mut cx))?;
+        let out = guarded_now(run.around, "SplitEnumerator::poll", || coordinator.poll(&mut cx));
+        let out = unless_failed(enumerator, out)?;
         run.log.line(run.around, format!("enumerator polled: {} commands", out.len()));
         if !out.is_empty() {
             self.enumerator_woken.raise();
@@ -131,7 +132,8 @@ impl<B: TestBatch> Attempt<B> {
     ) -> Result<(), Stop> {
         run.log.line(run.around, format!("enumerator <- {}", brief(&command)));
         let coordinator = coordinator(enumerator)?;
-        let out = guarded_now(run.around, "SplitEnumerator::handle", || coordinator.handle(command))?;
+        let out = guarded_now(run.around, "SplitEnumerator::handle", || coordinator.handle(command));
+        let out = unless_failed(enumerator, out)?;
         self.enumerator_woken.raise();
         self.tell_readers(out);
         Ok(())
@@ -318,6 +320,14 @@ impl<B: TestBatch> Attempt<B> {
         }
         Ok(())
     }
+}
+
+/// An enumerator that gave an error is at its end: the next attempt makes another one from the checkpoint.
+fn unless_failed<T>(enumerator: &mut Option<SourceCoordinator>, result: Result<T, Stop>) -> Result<T, Stop> {
+    if result.is_err() {
+        *enumerator = None;
+    }
+    result
 }
 
 fn brief(command: &EnumeratorCommand<DynSplit>) -> String {

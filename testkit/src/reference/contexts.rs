@@ -1,73 +1,13 @@
-//! The connectors in memory as subjects of their own suites.
+//! The sink in memory as the subject of its own suite.
 
 use async_trait::async_trait;
 use connector_api::Result;
 use connector_api::env::Environment;
 use connector_api::sink::Sink;
-use connector_api::source::{BoxSource, erase};
 
-use super::{Ledger, Numbers, SinkFlaw, SourceFlaw};
-use crate::capability::{Capabilities, Capability};
-use crate::context::{Expiry, Faults, SinkContext, SourceContext};
-use crate::rows::TestRow;
-
-/// [`Numbers`] under test.
-#[derive(Debug, Default)]
-pub struct NumbersContext {
-    numbers: Numbers,
-    is_unbounded: bool,
-}
-
-impl NumbersContext {
-    /// A bounded source with a flaw.
-    pub fn new(flaw: SourceFlaw) -> Self {
-        Self { numbers: Numbers::new().with(flaw), is_unbounded: false }
-    }
-
-    /// An unbounded source with a flaw.
-    pub fn unbounded(flaw: SourceFlaw) -> Self {
-        Self { numbers: Numbers::new().unbounded().with(flaw), is_unbounded: true }
-    }
-}
-
-#[async_trait]
-impl SourceContext for NumbersContext {
-    type Batch = Vec<String>;
-
-    fn capabilities(&self) -> Capabilities {
-        if self.is_unbounded {
-            Capabilities::of([Capability::Unbounded, Capability::Discovery, Capability::EventTimes])
-        } else {
-            Capabilities::of([Capability::Bounded, Capability::EventTimes])
-        }
-    }
-
-    fn source(&self, _: &Environment) -> Result<BoxSource<Vec<String>>> {
-        Ok(erase(self.numbers.source()))
-    }
-
-    async fn append(&mut self, _: &Environment, split: u32, rows: &[TestRow]) -> Result<()> {
-        self.numbers.append(split, rows);
-        Ok(())
-    }
-
-    fn faults(&mut self) -> Option<&mut dyn Faults> {
-        Some(self)
-    }
-}
-
-#[async_trait]
-impl Faults for NumbersContext {
-    async fn break_system(&mut self, _: &Environment) -> Result<()> {
-        self.numbers.set_broken(true);
-        Ok(())
-    }
-
-    async fn heal(&mut self, _: &Environment) -> Result<()> {
-        self.numbers.set_broken(false);
-        Ok(())
-    }
-}
+use super::{Ledger, SinkFlaw};
+use crate::capability::Capabilities;
+use crate::context::{Expiry, Faults, SinkContext};
 
 /// [`Ledger`] under test.
 #[derive(Debug, Default)]

@@ -7,13 +7,16 @@ mod factory;
 mod ledger;
 mod numbers;
 
-pub use contexts::{LedgerContext, NumbersContext};
+pub use contexts::LedgerContext;
 pub use factory::{FactoryFlaw, MemoryFactory};
 pub use ledger::{Ledger, LedgerSink, SinkFlaw, Staged};
-pub use numbers::{Numbers, NumbersReader, NumbersSource, NumbersSplit, SourceFlaw};
+pub use numbers::{
+    Numbers, NumbersContext, NumbersEnumerator, NumbersReader, NumbersSource, NumbersSplit, SourceFlaw,
+};
 
 /// The crash points of [`Numbers`].
-pub const NUMBERS_CRASH_POINTS: &[&str] = &["numbers-reader/after-fetch"];
+pub const NUMBERS_CRASH_POINTS: &[&str] =
+    &["numbers-enumerator/after-discovery", "numbers-reader/after-fetch"];
 /// The crash points of [`Ledger`].
 pub const LEDGER_CRASH_POINTS: &[&str] = &[
     "ledger-writer/before-stage",

@@ -1,8 +1,15 @@
 //! Checks of sources: the enumerator alone, the reader alone, both under the deterministic host.
 
+mod commands;
 mod crash;
-mod restore;
+mod desk;
+mod enumerator;
+mod limits;
+mod reader;
+mod reading;
+mod state;
 mod support;
+mod whole;
 
 use crate::capability::{Capabilities, Capability};
 use crate::check::Check;
@@ -13,13 +20,25 @@ use crate::surroundings::Death;
 
 /// All checks of sources.
 pub fn checks<C: SourceContext>() -> Vec<Check<C>> {
-    [restore::checks(), crash::checks()].concat()
+    [
+        enumerator::checks(),
+        reader::checks(),
+        commands::checks(),
+        limits::checks(),
+        whole::checks(),
+        crash::checks(),
+        state::checks(),
+    ]
+    .concat()
 }
 
 /// What the author declared, and what the context shows.
 pub fn capabilities<C: SourceContext>(context: &mut C) -> Capabilities {
+    let files = context.capabilities().has(Capability::Files);
     let shown = [
-        (context.faults().is_some(), Capability::Breaks),
+        // In simulated files testkit breaks and heals by itself.
+        (files || context.faults().is_some(), Capability::Breaks),
+        (context.read_ahead().is_some(), Capability::ReadAhead),
         (context.crash_points().is_some(), Capability::CrashPoints),
     ];
     let shown = shown.into_iter().filter(|(is_there, _)| *is_there);
