@@ -60,11 +60,11 @@ fn splits(splits: Vec<DynSplit>, turn: impl Fn(&[u8]) -> Result<Bytes>) -> Resul
 }
 
 impl<T> Disguised<T> {
-    fn to_host(&self, all: Vec<DynSplit>) -> Result<Vec<DynSplit>> {
+    fn stored(&self, all: Vec<DynSplit>) -> Result<Vec<DynSplit>> {
         splits(all, |bytes| outward(self.flaw, SPLIT, bytes))
     }
 
-    fn from_host(&self, all: Vec<DynSplit>) -> Result<Vec<DynSplit>> {
+    fn restored(&self, all: Vec<DynSplit>) -> Result<Vec<DynSplit>> {
         splits(all, |bytes| inward(self.flaw, SPLIT, bytes))
     }
 }
@@ -90,7 +90,7 @@ impl<B: RowBatch> SourceReader for Disguised<BoxReader<B>> {
 
     fn handle(&mut self, command: ReaderCommand<DynSplit>) -> Result<()> {
         let command = match command {
-            ReaderCommand::AddSplits(splits) => ReaderCommand::AddSplits(self.from_host(splits)?),
+            ReaderCommand::AddSplits(splits) => ReaderCommand::AddSplits(self.restored(splits)?),
             other => other,
         };
         self.inner.handle(command)
@@ -102,7 +102,7 @@ impl<B: RowBatch> SourceReader for Disguised<BoxReader<B>> {
 
     fn snapshot(&mut self, checkpoint: CheckpointId, unemitted: usize) -> Result<Vec<DynSplit>> {
         let splits = self.inner.snapshot(checkpoint, unemitted)?;
-        self.to_host(splits)
+        self.stored(splits)
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
@@ -124,7 +124,7 @@ impl Disguised<BoxEnumerator> {
         }
         for action in inside.take_actions() {
             match action {
-                EnumeratorAction::Assign(reader, splits) => context.assign(reader, self.to_host(splits)?),
+                EnumeratorAction::Assign(reader, splits) => context.assign(reader, self.stored(splits)?),
                 EnumeratorAction::NoMoreSplits(reader) => context.no_more_splits(reader),
                 EnumeratorAction::ReaderEvent(reader, event) => context.send(reader, event),
                 EnumeratorAction::Backlog(is_backlog) => context.backlog(is_backlog),
@@ -145,7 +145,7 @@ impl SplitEnumerator for Disguised<BoxEnumerator> {
     ) -> Result<()> {
         let command = match command {
             EnumeratorCommand::AddSplitsBack(splits) => {
-                EnumeratorCommand::AddSplitsBack(self.from_host(splits)?)
+                EnumeratorCommand::AddSplitsBack(self.restored(splits)?)
             }
             other => other,
         };
