@@ -285,7 +285,7 @@ pub async fn run_from<B: TestBatch>(
 }
 
 impl Run<'_> {
-    async fn to_end<B: TestBatch>(&mut self, pair: &mut dyn Pair<B>) -> Verdict {
+    async fn until_end<B: TestBatch>(&mut self, pair: &mut dyn Pair<B>) -> Verdict {
         loop {
             let mut enumerator = None;
             let ended = self.process(pair, &mut enumerator).await;
