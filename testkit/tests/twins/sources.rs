@@ -243,7 +243,6 @@ pub(crate) fn twins() -> Vec<Twin> {
                 "source::enumerator::every_reader_hears_that_no_more_splits_come",
                 "source::whole::a_failure_in_the_middle_of_a_batch_loses_nothing",
                 "source::whole::an_enumerator_that_outlives_its_readers_loses_nothing",
-                "source::whole::lost_notices_lose_nothing",
                 "source::whole::more_readers_than_splits_come_to_an_end",
                 "source::whole::nothing_is_left_behind",
                 "source::whole::rows_arrive_exactly_once_whatever_goes_wrong",
@@ -438,6 +437,8 @@ pub(crate) fn twins() -> Vec<Twin> {
             name: "source_ignores_unemitted_rows",
             rules: &["R-2"],
             rejected_by: &[
+                "source::crash::a_death_at_any_crash_point_loses_and_doubles_nothing",
+                "source::crash::what_is_seen_after_a_death_is_what_the_readme_says",
                 "source::reader::rows_that_the_host_still_holds_are_not_counted",
                 "source::whole::a_failure_in_the_middle_of_a_batch_loses_nothing",
                 "source::whole::a_process_that_dies_loses_nothing",
