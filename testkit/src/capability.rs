@@ -49,6 +49,10 @@ pub enum Capability {
     PartialBatches,
     /// Host: it stops with a savepoint.
     Savepoints,
+    /// Host: a checkpoint that takes too long is aborted, and the attempt goes on.
+    Aborts,
+    /// Host: it keeps what makes state belong to a job, and compares it.
+    Identity,
 }
 
 impl fmt::Display for Capability {

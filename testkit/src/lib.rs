@@ -5,6 +5,7 @@
 //! | [`drive`](mod@drive) | a reader driven without any host, for unit tests |
 //! | [`context`] | what an author supplies: make the connector, write test data, read what is visible |
 //! | [`lockstep`] | a deterministic host over the runtime's own state machines |
+//! | [`host`] | conformance of hosts: probes that judge an engine |
 //! | [`history`] | what happened in a run, and the checkers that judge it |
 //! | [`golden`] | the bytes of each released version of stored state, and the proof that each decodes |
 //! | [`fs`], [`sim`], [`crash`] | simulated files with power cuts and faults, virtual time, crash points |
@@ -24,6 +25,7 @@ pub mod files;
 pub mod fs;
 pub mod golden;
 pub mod history;
+pub mod host;
 pub mod lab;
 pub mod lockstep;
 pub mod meter;

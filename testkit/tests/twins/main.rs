@@ -5,6 +5,7 @@
 
 mod document;
 mod factories;
+mod hosts;
 mod rules;
 mod sinks;
 mod sources;
@@ -16,7 +17,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use testkit::check::{About, Check};
 use testkit::lab::Settings;
 use testkit::surroundings::Surroundings;
-use testkit::{Capabilities, factory, reference, sink, source};
+use testkit::{Capabilities, factory, host, reference, sink, source};
 
 /// A connector that breaks rules.
 #[derive(Clone)]
@@ -61,12 +62,14 @@ fn abouts() -> Vec<About> {
     let sources = source::checks::<reference::NumbersContext>();
     let sinks = sink::checks::<reference::LedgerContext>();
     let factories = factory::checks::<reference::MemoryFactory>();
+    let hosts = host::checks::<host::EmbeddedHost>();
     let connectors = sources.iter().map(Check::about).chain(sinks.iter().map(Check::about));
-    connectors.chain(factories.iter().map(Check::about)).collect()
+    let all = connectors.chain(factories.iter().map(Check::about));
+    all.chain(hosts.iter().map(Check::about)).collect()
 }
 
 fn all_twins() -> Vec<Twin> {
-    [sources::twins(), sinks::twins(), factories::twins()].concat()
+    [sources::twins(), sinks::twins(), factories::twins(), hosts::twins()].concat()
 }
 
 /// Every check can fail.
