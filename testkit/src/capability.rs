@@ -25,6 +25,8 @@ pub enum Capability {
     Breaks,
     /// The author can make what is staged disappear, as an expired transaction does.
     Expires,
+    /// Sink: options that a user may change while the state is kept decide which stages there are.
+    Variants,
     /// Sink: rows become visible by a commit. Found in the sink's plan.
     Committer,
     /// Sink: writers have state. Found in the plan.

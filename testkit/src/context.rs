@@ -104,6 +104,18 @@ pub trait SinkContext: Send + 'static {
         None
     }
 
+    /// The same sink under all the options that a user may go on with, keeping the state: with and without a stage, in another
+    /// mode. None when no option decides what state there is; two or more: then
+    /// [`Capability::Variants`](crate::Capability::Variants) holds.
+    ///
+    /// # Errors
+    ///
+    /// When one can't be made.
+    fn variants(&self, env: &Environment) -> Result<Vec<Box<dyn Sink<Self::Batch>>>> {
+        let _ = env;
+        Ok(Vec::new())
+    }
+
     /// How to make staged work disappear, if the author can: then [`Capability::Expires`](crate::Capability::Expires) holds.
     fn expiry(&mut self) -> Option<&mut dyn Expiry> {
         None

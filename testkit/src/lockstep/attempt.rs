@@ -282,7 +282,9 @@ impl<B: TestBatch> Attempt<B> {
         if self.ended
             && let Some(sweep) = &self.plan.sweep
         {
-            let sweeping = sweep.sweep(self.context.clone(), references(&[]));
+            let attempt = run.around.next_attempt();
+            let above = WriterContext { attempt, ..self.context.clone() };
+            let sweeping = sweep.sweep(above, references(&[]));
             guarded(run.around, "the sweep of orphans", sweeping).await?;
             run.look(pair).await?;
         }

@@ -103,7 +103,9 @@ impl<B: TestBatch> Attempt<B> {
                 self.send_on(Some(hop), index, checkpoint, vec![bytes])?;
             }
             if let Some(error) = settlement.fatal {
-                return Err(Stop::Failed(error));
+                // Past every restart (rule H-27): no cause excuses it.
+                let what = format!("a commit ends the job: {error}");
+                return Err(Broken::new(run.options.rule, what).into());
             }
         }
     }

@@ -332,6 +332,16 @@ impl Run<'_> {
                     }
                     self.log.line(self.around, format!("the attempt failed: {error}"));
                     self.history.push(Event::Ended { why: error.to_string() });
+                    // The world goes on also while no attempt can be opened.
+                    self.steps += 1;
+                    let env = self.around.env().clone();
+                    if let Err(error) = pair.meanwhile(&env, self.steps).await {
+                        return Stop::Failed(error);
+                    }
+                    if self.steps >= self.options.steps {
+                        let what = format!("does not end: {} steps were made", self.steps);
+                        return Stop::Broken(Broken::new(self.options.rule, what));
+                    }
                 }
                 Stop::Failed(_) => return Stop::Died,
                 stop => return stop,

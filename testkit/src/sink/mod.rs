@@ -1,8 +1,14 @@
 //! Checks of sinks: writer, committer and operators by hand, and the whole under the deterministic host.
 
+mod committer;
 mod crash;
+mod hand;
+mod operator;
 mod support;
+mod sweep;
+mod weather;
 mod whole;
+mod writer;
 
 use connector_api::sink::SinkPlan;
 
@@ -15,13 +21,22 @@ use crate::surroundings::{Death, Surroundings};
 
 /// All checks of sinks.
 pub fn checks<C: SinkContext>() -> Vec<Check<C>> {
-    [whole::checks(), crash::checks()].concat()
+    [
+        writer::checks(),
+        committer::checks(),
+        operator::checks(),
+        sweep::checks(),
+        whole::checks(),
+        crash::checks(),
+    ]
+    .concat()
 }
 
 /// What the author declared, what the context shows, and what the plan says. Call within a runtime.
 pub fn capabilities<C: SinkContext>(context: &mut C) -> Capabilities {
     let mut capabilities = context.capabilities();
-    if context.faults().is_some() {
+    // Files of the environment are broken by testkit.
+    if context.faults().is_some() || capabilities.has(Capability::Files) {
         capabilities = capabilities.with(Capability::Breaks);
     }
     if context.expiry().is_some() {
@@ -31,6 +46,9 @@ pub fn capabilities<C: SinkContext>(context: &mut C) -> Capabilities {
         capabilities = capabilities.with(Capability::CrashPoints);
     }
     let around = Surroundings::simulated(1);
+    if context.variants(around.env()).is_ok_and(|variants| variants.len() > 1) {
+        capabilities = capabilities.with(Capability::Variants);
+    }
     // A sink without a plan fails in every check, by name.
     let Ok(plan) = context.sink(around.env()).and_then(|sink| sink.plan()) else { return capabilities };
     let SinkPlan { has_state, pre_commit, committer, post_commit, sweep, .. } = plan;
