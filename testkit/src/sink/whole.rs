@@ -90,7 +90,7 @@ pub(super) fn checks<C: SinkContext>() -> Vec<Check<C>> {
         },
         Check {
             name: "sink::whole::rows_outlive_outages_of_the_system",
-            rules: &["W-1", "C-6", "F-2"],
+            rules: &["W-1", "C-6"],
             source: "FLINK-36455; FLINK-35749",
             failure: "an outage of the system loses or doubles rows, or ends the job although it would pass",
             needs: &[Capability::Breaks],
