@@ -194,4 +194,20 @@ mod tests {
         assert_eq!(data.to_string(), "in/x.txt at offset 7: no terminator within 16 MiB");
         assert!(!data.is_retryable() && data.has_no_side_effects());
     }
+
+    #[test]
+    fn only_what_certainly_changed_nothing_says_so() {
+        let path = Path::new("a/b");
+        for unsure in [
+            Error::io("write", path)(io::Error::from(io::ErrorKind::TimedOut)),
+            Error::contract("a task", "ended"),
+            Error::Lost("x".into()),
+            Error::Cancelled("writing".into()),
+        ] {
+            assert!(!unsure.has_no_side_effects(), "{unsure}");
+        }
+        for sure in [Error::config("x", "y"), Error::data("x", None, "y"), Error::state("x", "y")] {
+            assert!(sure.has_no_side_effects(), "{sure}");
+        }
+    }
 }

@@ -1,10 +1,13 @@
 //! The deterministic host over sound connectors: every row exactly once, and the same seed twice is the same run.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use bytes::Bytes;
 use connector_api::Result;
 use connector_api::env::Environment;
-use connector_api::sink::Sink;
+use connector_api::sink::{CommitRequest, DynCommitter, Outcome, Sink, SinkPlan};
 use connector_api::source::{BoxSource, erase};
 use testkit::history;
 use testkit::lab::Settings;
@@ -75,4 +78,51 @@ fn the_same_seed_writes_the_same_log_byte_for_byte() {
         assert_eq!(first.history.to_string(), second.history.to_string(), "seed {seed}");
     }
     assert_ne!(run(1).0.log.to_string(), run(2).0.log.to_string());
+}
+
+/// Never gives an outcome.
+struct Never;
+
+#[async_trait]
+impl DynCommitter for Never {
+    async fn commit(&mut self, _: Vec<CommitRequest<Bytes>>) -> Vec<Outcome<Bytes>> {
+        std::future::pending().await
+    }
+}
+
+struct NeverCommits(Ledger);
+
+impl Sink<Vec<String>> for NeverCommits {
+    fn plan(&self) -> Result<SinkPlan<Vec<String>>> {
+        let mut plan = self.0.sink().plan()?;
+        plan.committer = Some(Arc::new(|_| Box::pin(async { Ok(Box::new(Never) as Box<dyn DynCommitter>) })));
+        Ok(plan)
+    }
+}
+
+struct Waiting(InMemory);
+
+#[async_trait]
+impl Pair<Vec<String>> for Waiting {
+    fn source(&mut self, env: &Environment) -> Result<BoxSource<Vec<String>>> {
+        self.0.source(env)
+    }
+
+    fn sink(&mut self, _: &Environment) -> Result<Box<dyn Sink<Vec<String>>>> {
+        Ok(Box::new(NeverCommits(self.0.ledger.clone())))
+    }
+}
+
+#[test]
+fn a_call_that_waits_for_ever_is_named_and_hangs_no_test() {
+    let numbers = Numbers::new();
+    numbers.append(0, &TestRow::range(0, 0..50));
+    let mut pair = Waiting(InMemory { numbers, ledger: Ledger::new() });
+    let ran = sim::run(async {
+        let mut around = Surroundings::simulated(1);
+        lockstep::run(&mut pair, &mut around, Options::calm(1)).await
+    });
+    let broken = ran.unwrap_err().broken;
+    assert_eq!(broken.rule, "F-5", "{broken}");
+    assert!(broken.what.contains("Committer::commit"), "{broken}");
 }

@@ -98,6 +98,8 @@ fn the_document_is_current() -> Result<(), Failed> {
 }
 
 fn main() -> ExitCode {
+    // Twins panic by the hundred, and a check says so: nobody needs their backtraces.
+    std::panic::set_hook(Box::new(|_| {}));
     if std::env::var_os("TWINS_WRITE").is_some() {
         return document::write(&abouts(), &all_twins());
     }
