@@ -4,6 +4,7 @@ mod committer;
 mod crash;
 mod hand;
 mod operator;
+mod state;
 mod support;
 mod sweep;
 mod weather;
@@ -26,6 +27,7 @@ pub fn checks<C: SinkContext>() -> Vec<Check<C>> {
         committer::checks(),
         operator::checks(),
         sweep::checks(),
+        state::checks(),
         whole::checks(),
         crash::checks(),
     ]

@@ -36,7 +36,7 @@ pub(super) fn checks<C: SinkContext>() -> Vec<Check<C>> {
         },
         Check {
             name: "sink::writer::a_flush_reports_every_earlier_failure",
-            rules: &["W-1"],
+            rules: &["W-1", "F-5"],
             source: "FLINK-31305, FLINK-35749, FLINK-5701; PulsarWriter.flush never checks",
             failure: "a checkpoint completes although the system did not take rows: they are lost without a word",
             needs: &[Capability::Breaks],

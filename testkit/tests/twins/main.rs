@@ -9,6 +9,7 @@ mod hosts;
 mod rules;
 mod sinks;
 mod sources;
+mod tolerant;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use testkit::reference::{LedgerContext, Shape, ShelfContext, ShelfFlaw, SinkFlaw};
 use testkit::{sim, sink};
 
+use super::tolerant::Tolerant;
 use super::{Twin, rejecting};
 
 fn run(shape: Shape, flaw: SinkFlaw) -> BTreeSet<&'static str> {
@@ -26,13 +27,19 @@ fn run_files(flaw: ShelfFlaw) -> BTreeSet<&'static str> {
     rejecting(sink::checks(), move |_| ShelfContext::new(flaw), &capabilities)
 }
 
+/// A sink whose committer decodes nothing that is damaged, and says that it is done.
+fn run_tolerant() -> BTreeSet<&'static str> {
+    let capabilities = sim::run(async { sink::capabilities(&mut Tolerant::default()) });
+    rejecting(sink::checks(), |_| Tolerant::default(), &capabilities)
+}
+
 macro_rules! twins {
-    ($($name:ident breaks $rules:expr, $run:ident($($how:expr),+): [$($check:literal),* $(,)?];)*) => {
+    ($($name:ident breaks $rules:expr, $run:ident($($how:expr),*): [$($check:literal),* $(,)?];)*) => {
         vec![$(Twin {
             name: stringify!($name),
             rules: &$rules,
             rejected_by: &[$(concat!("sink::", $check)),*],
-            run: || $run($($how),+),
+            run: || $run($($how),*),
         }),*]
     };
 }
@@ -77,6 +84,13 @@ pub(crate) fn twins() -> Vec<Twin> {
             "whole::rows_outlive_outages_of_the_system",
             "writer::a_flush_reports_every_earlier_failure",
         ];
+        sink_waits_for_a_broken_system_for_ever breaks ["F-5"], run(TwoPhase, SinkFlaw::WaitsForEver): [
+            "whole::rows_outlive_outages_of_the_system",
+            "writer::a_flush_reports_every_earlier_failure",
+        ];
+        sink_takes_damaged_bytes_for_committed breaks ["S-3"], run_tolerant(): [
+            "state::damaged_and_later_bytes_are_refused",
+        ];
         sink_goes_on_with_the_parts_of_a_savepoint breaks ["W-2"], run(Open, SinkFlaw::ChangesSavepoint): [
             "writer::a_savepoint_stays_valid_when_the_job_goes_on",
         ];
@@ -88,6 +102,7 @@ pub(crate) fn twins() -> Vec<Twin> {
             "committer::going_back_is_no_loss",
             "committer::what_is_committed_is_visible",
             "committer::what_is_gone_is_lost",
+            "state::damaged_and_later_bytes_are_refused",
             "sweep::a_reference_that_can_t_be_decoded_removes_nothing",
             "sweep::what_is_visible_stays",
             "sweep::what_later_attempts_made_stays",
@@ -130,7 +145,6 @@ pub(crate) fn twins() -> Vec<Twin> {
             "whole::rows_are_visible_exactly_once_whatever_goes_wrong",
             "whole::rows_outlive_failed_attempts",
             "whole::rows_outlive_killed_processes",
-            "whole::rows_outlive_outages_of_the_system",
             "whole::rows_outlive_savepoints_and_rescales",
             "writer::a_flush_reports_every_earlier_failure",
             "writer::a_savepoint_stays_valid_when_the_job_goes_on",
@@ -218,6 +232,7 @@ pub(crate) fn twins() -> Vec<Twin> {
             "whole::nothing_is_held_when_the_job_has_ended",
             "whole::nothing_is_staged_when_the_job_has_ended",
             "whole::rows_are_visible_exactly_once_whatever_goes_wrong",
+            "whole::rows_are_visible_exactly_once_when_nothing_goes_wrong",
             "whole::rows_outlive_aborted_checkpoints",
             "whole::rows_outlive_failed_attempts",
             "whole::rows_outlive_killed_processes",
@@ -334,6 +349,7 @@ pub(crate) fn twins() -> Vec<Twin> {
             "whole::rows_outlive_aborted_checkpoints",
             "whole::rows_outlive_failed_attempts",
             "whole::rows_outlive_killed_processes",
+            "whole::rows_outlive_missed_notices",
             "whole::rows_outlive_outages_of_the_system",
             "whole::rows_outlive_savepoints_and_rescales",
             "writer::nothing_is_visible_before_the_commit",
@@ -378,6 +394,7 @@ pub(crate) fn twins() -> Vec<Twin> {
             "operator::a_notice_that_was_missed_is_made_good_by_the_next",
             "operator::what_is_held_back_is_in_the_state",
             "operator::work_is_repeatable_from_the_state",
+            "state::damaged_and_later_bytes_are_refused",
             "sweep::a_reference_that_can_t_be_decoded_removes_nothing",
             "sweep::what_is_visible_stays",
             "sweep::what_later_attempts_made_stays",
@@ -407,8 +424,6 @@ pub(crate) fn twins() -> Vec<Twin> {
             "whole::nothing_is_held_when_the_job_has_ended",
             "whole::nothing_is_staged_when_the_job_has_ended",
             "whole::rows_are_visible_exactly_once_whatever_goes_wrong",
-            "whole::rows_are_visible_exactly_once_when_nothing_goes_wrong",
-            "whole::rows_outlive_aborted_checkpoints",
             "whole::rows_outlive_failed_attempts",
             "whole::rows_outlive_killed_processes",
             "whole::rows_outlive_missed_notices",
@@ -493,7 +508,6 @@ pub(crate) fn twins() -> Vec<Twin> {
         committer_does_not_sync breaks ["C-3"], run_files(ShelfFlaw::CommitsNotSynced): [
             "committer::a_death_in_the_commit_is_repaired_by_committing_again",
             "committer::what_is_committed_survives_a_power_cut",
-            "crash::a_death_at_any_crash_point_loses_and_doubles_nothing",
             "whole::rows_outlive_power_cuts",
         ];
         committer_takes_a_name_for_durable breaks ["C-3"], run_files(ShelfFlaw::TrustsTheName): [

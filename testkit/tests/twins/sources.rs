@@ -245,8 +245,6 @@ pub(crate) fn twins() -> Vec<Twin> {
                 "source::whole::an_enumerator_that_outlives_its_readers_loses_nothing",
                 "source::whole::more_readers_than_splits_come_to_an_end",
                 "source::whole::nothing_is_left_behind",
-                "source::whole::rows_arrive_exactly_once_whatever_goes_wrong",
-                "source::whole::watermarks_hold_whatever_goes_wrong",
             ],
             run: || run(SourceFlaw::TellsOnce),
         },

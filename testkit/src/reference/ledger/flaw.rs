@@ -12,6 +12,8 @@ pub enum SinkFlaw {
     KeepsBack,
     /// W-1: a flush forgets rows that the system did not take, and says nothing.
     SwallowsErrors,
+    /// F-5: a flush waits for a broken system for ever.
+    WaitsForEver,
     /// W-2: a part stays open over a savepoint (shape `Open`).
     ChangesSavepoint,
     /// W-3: the last part stays open at the end of the input (shape `Open`).

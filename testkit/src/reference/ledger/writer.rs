@@ -113,6 +113,9 @@ impl<B: TestBatch> SinkWriter<B> for Writer {
     }
 
     async fn flush(&mut self, why: Flush) -> Result<()> {
+        while self.ledger.is(SinkFlaw::WaitsForEver) && self.ledger.lock().broken {
+            self.context.env.clock.sleep(LINGER).await;
+        }
         let mut rows = std::mem::take(&mut self.unsent);
         if self.ledger.is(SinkFlaw::KeepsBack) && why == Flush::Checkpoint {
             self.unsent.extend(rows.pop());
