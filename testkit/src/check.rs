@@ -1,53 +1,12 @@
 //! One check of a suite: what it proves, what it needs, how it is run.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 
-use connector_api::Error;
-
+use crate::broken::{Broken, Verdict};
 use crate::capability::Capability;
-use crate::lab::Lab;
-
-/// What a check found: a rule is broken, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken {
-    /// The rule of `docs/semantics.md`, such as `R-2`.
-    pub rule: &'static str,
-    /// What was seen, with split, row or file.
-    pub what: String,
-}
-
-impl Broken {
-    /// The rule is broken, as `what` shows.
-    pub fn new(rule: &'static str, what: impl Into<String>) -> Self {
-        Self { rule, what: what.into() }
-    }
-
-    /// Gives an error of the connector, met where the rule allows none.
-    pub fn by(rule: &'static str, doing: &str) -> impl FnOnce(Error) -> Self {
-        move |error| Self::new(rule, format!("{doing}: {error}"))
-    }
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "rule {} is broken: {}", self.rule, self.what)
-    }
-}
-
-impl std::error::Error for Broken {}
-
-/// What a check says.
-pub type Verdict = Result<(), Broken>;
-
-/// Fails the check unless the condition holds.
-#[macro_export]
-macro_rules! ensure {
-    ($rule:expr, $condition:expr, $($what:tt)+) => {
-        if !$condition {
-            return ::std::result::Result::Err($crate::check::Broken::new($rule, format!($($what)+)));
-        }
-    };
-}
+use crate::lab::{Lab, Settings, panic_text};
+use crate::surroundings::Surroundings;
 
 /// How a check is run: it makes as many subjects as it needs.
 pub type Run<C> = fn(&Lab<C>) -> Verdict;
@@ -98,6 +57,18 @@ pub struct About {
 }
 
 impl<C> Check<C> {
+    /// Runs the check.
+    ///
+    /// # Errors
+    ///
+    /// What it finds; a panic is a broken rule F-4.
+    pub fn judge(&self, make: &dyn Fn(&Surroundings) -> C, settings: Settings) -> Verdict {
+        let lab = Lab::new(make, settings);
+        let run = || (self.run)(&lab);
+        let result = std::panic::catch_unwind(AssertUnwindSafe(run));
+        result.unwrap_or_else(|panic| Err(Broken::new("F-4", panic_text(&*panic))))
+    }
+
     /// What it is about.
     pub fn about(&self) -> About {
         let Self { name, rules, source, failure, needs, run: _ } = *self;

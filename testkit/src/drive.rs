@@ -32,7 +32,7 @@ use connector_api::source::{ReaderCommand, ReaderEvent, SourceReader, Split};
 use connector_api::{Batch, Error, RowBatch};
 use tokio::sync::Notify;
 
-use crate::check::Broken;
+use crate::broken::Broken;
 use crate::meter::Meter;
 
 /// How long a reader may be silent: virtual time in the simulation, real time outside.

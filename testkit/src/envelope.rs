@@ -21,7 +21,7 @@ use connector_api::source::DynSplit;
 use connector_api::state::{Envelope, seal, to_payload};
 use connector_api::{Result, Stored};
 
-use crate::check::{Broken, Verdict};
+use crate::broken::{Broken, Verdict};
 use crate::ensure;
 
 /// Decodes bytes as the connector does when it is restored.

@@ -4,8 +4,7 @@ use std::panic::AssertUnwindSafe;
 
 use connector_api::env::Environment;
 
-use crate::check::{Broken, Check, Verdict};
-use crate::lockstep::Failed;
+use crate::broken::{Broken, Verdict};
 use crate::sim;
 use crate::surroundings::Surroundings;
 
@@ -167,33 +166,8 @@ impl<'a, C> Lab<'a, C> {
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
     format!("panicked: {}", text.unwrap_or_else(|| "(no text)".to_owned()))
-}
-
-impl From<Box<Failed>> for Broken {
-    /// With the last steps of the run; with all, when `TESTKIT_LOG` is set to `all`.
-    fn from(failed: Box<Failed>) -> Self {
-        let Failed { mut broken, ran } = *failed;
-        let all = std::env::var("TESTKIT_LOG").is_ok_and(|value| value == "all");
-        let steps = if all { ran.log.to_string() } else { ran.log.tail(25) };
-        broken.what = format!("{}\nthe last steps:\n{steps}\n", broken.what);
-        broken
-    }
-}
-
-impl<C> Check<C> {
-    /// Runs the check.
-    ///
-    /// # Errors
-    ///
-    /// What it finds; a panic is a broken rule F-4.
-    pub fn judge(&self, make: &dyn Fn(&Surroundings) -> C, settings: Settings) -> Verdict {
-        let lab = Lab::new(make, settings);
-        let run = || (self.run)(&lab);
-        let result = std::panic::catch_unwind(AssertUnwindSafe(run));
-        result.unwrap_or_else(|panic| Err(Broken::new("F-4", panic_text(&*panic))))
-    }
 }

@@ -19,6 +19,16 @@ pub(crate) struct FileSinkContext {
     pub(crate) compacted: bool,
 }
 
+const MERGE: Compaction = Compaction::Merge(Merge { checkpoints: 2, size: Some(ByteSize(300)) });
+
+impl FileSinkContext {
+    fn with(&self, compaction: Option<Compaction>) -> Result<Box<dyn Sink<MessageBatch>>> {
+        let rolling = Rolling { size: ByteSize(80), age: None, on_checkpoint: self.on_checkpoint };
+        let options = SinkOptions { rolling, compaction, ..SinkOptions::lines(OUT) };
+        Ok(Box::new(FileSink::new(&options, Path::new("/"))?))
+    }
+}
+
 fn is_hidden(name: &str) -> bool {
     name.starts_with('.')
 }
@@ -32,11 +42,14 @@ impl SinkContext for FileSinkContext {
     }
 
     fn sink(&self, _: &Environment) -> Result<Box<dyn Sink<MessageBatch>>> {
-        let rolling = Rolling { size: ByteSize(80), age: None, on_checkpoint: self.on_checkpoint };
-        let merge = Merge { checkpoints: 2, size: Some(ByteSize(300)) };
-        let compaction = self.compacted.then_some(Compaction::Merge(merge));
-        let options = SinkOptions { rolling, compaction, ..SinkOptions::lines(OUT) };
-        Ok(Box::new(FileSink::new(&options, Path::new("/"))?))
+        self.with(self.compacted.then_some(MERGE))
+    }
+
+    fn variants(&self, _: &Environment) -> Result<Vec<Box<dyn Sink<MessageBatch>>>> {
+        [None, Some(MERGE), Some(Compaction::Drain)]
+            .map(|compaction| self.with(compaction))
+            .into_iter()
+            .collect()
     }
 
     async fn visible(&mut self, env: &Environment) -> Result<Vec<String>> {

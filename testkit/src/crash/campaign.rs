@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Observed, Sees};
-use crate::check::Broken;
+use crate::broken::Broken;
 use crate::history::{Event, History};
 use crate::lab::{Lab, Subject};
 use crate::lockstep::Ran;

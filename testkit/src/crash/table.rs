@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::check::{Broken, Verdict};
+use crate::broken::{Broken, Verdict};
 
 /// What a reader of the output sees of the work in hand, after a process died and before the next one started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::FactorySubject;
 use super::ends::{End, Kind, PREFIX, options, set, without};
+use crate::broken::{Broken, Verdict};
 use crate::capability::Capability;
-use crate::check::{Broken, Check, Verdict};
+use crate::check::Check;
 use crate::ensure;
 use crate::lab::{Lab, Subject};
 

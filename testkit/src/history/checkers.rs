@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use connector_api::id::CheckpointId;
 
 use super::{Event, History};
-use crate::check::{Broken, Verdict};
+use crate::broken::{Broken, Verdict};
 use crate::rows::TestRow;
 
 fn counts<'a>(rows: impl IntoIterator<Item = &'a String>) -> BTreeMap<&'a str, u64> {

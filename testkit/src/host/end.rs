@@ -9,7 +9,8 @@ use super::journal::{Party, What};
 use super::judge;
 use super::play::{Play, Terms};
 use super::script::{Script, Shape};
-use crate::check::{Check, Verdict};
+use crate::broken::Verdict;
+use crate::check::Check;
 use crate::ensure;
 use crate::lab::Lab;
 

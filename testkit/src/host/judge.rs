@@ -9,7 +9,7 @@ use connector_api::sink::Flush;
 
 use super::journal::{Entry, Party, Token, What};
 use super::script::Script;
-use crate::check::{Broken, Verdict};
+use crate::broken::{Broken, Verdict};
 use crate::ensure;
 
 pub(super) use restore::{

@@ -13,7 +13,7 @@ use super::job::{HostContext, HostEnd, HostJob, Start, StopRequest};
 use super::journal::{Entry, What};
 use super::script::Script;
 use super::world::{HUNG, Then, World};
-use crate::check::{Broken, Verdict};
+use crate::broken::{Broken, Verdict};
 use crate::ensure;
 use crate::fs::SimFs;
 use crate::lab::Subject;

@@ -8,7 +8,8 @@ use super::journal::{Party, What};
 use super::judge;
 use super::play::{Play, Terms};
 use super::script::{Dealing, Mark, Script, SplitScript};
-use crate::check::{Check, Verdict};
+use crate::broken::Verdict;
+use crate::check::Check;
 use crate::ensure;
 use crate::lab::Lab;
 

@@ -19,7 +19,7 @@ use super::stage::{Hop, hops};
 use super::state::{Building, Stored, references};
 use super::writer_side::WriterSeat;
 use super::{PATIENCE, Pair, Run, Scale, Stop};
-use crate::check::Broken;
+use crate::broken::Broken;
 use crate::drive::Woken;
 use crate::history::Event;
 use crate::rows::TestBatch;

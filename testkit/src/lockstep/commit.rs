@@ -8,7 +8,7 @@ use connector_runtime::coordinate::source::SourceCoordinator;
 use super::attempt::{Attempt, guarded};
 use super::stage::Role;
 use super::{Pair, Run, Stop};
-use crate::check::Broken;
+use crate::broken::Broken;
 use crate::rows::TestBatch;
 
 impl<B: TestBatch> Attempt<B> {

@@ -23,7 +23,7 @@ use connector_api::sink::Sink;
 use connector_api::source::{BoxEnumerator, BoxSource};
 use connector_api::{Error, Result};
 
-use crate::check::{Broken, Verdict};
+use crate::broken::{Broken, Verdict};
 use crate::history::{Event, History};
 use crate::random::SeededRandom;
 use crate::rows::TestBatch;
@@ -406,3 +406,14 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The newest enumerator, for those who look into it.
 pub type Enumerator = BoxEnumerator;
+
+impl From<Box<Failed>> for Broken {
+    /// With the last steps of the run; with all, when `TESTKIT_LOG` is set to `all`.
+    fn from(failed: Box<Failed>) -> Self {
+        let Failed { mut broken, ran } = *failed;
+        let all = std::env::var("TESTKIT_LOG").is_ok_and(|value| value == "all");
+        let steps = if all { ran.log.to_string() } else { ran.log.tail(25) };
+        broken.what = format!("{}\nthe last steps:\n{steps}\n", broken.what);
+        broken
+    }
+}

@@ -18,7 +18,7 @@ use super::attempt::{Attempt, coordinator, guarded_now};
 use super::channel::Element;
 use super::state::Part;
 use super::{Run, Stop};
-use crate::check::Broken;
+use crate::broken::Broken;
 use crate::drive::{Seen, Woken};
 use crate::history::Event;
 use crate::rows::TestBatch;

@@ -13,7 +13,7 @@ use super::source_side::Inward;
 use super::stage::Role;
 use super::state::{Building, Part};
 use super::{INJECTED, Pair, Run, Stop};
-use crate::check::Broken;
+use crate::broken::Broken;
 use crate::history::Event;
 use crate::rows::TestBatch;
 

@@ -11,7 +11,7 @@ use super::attempt::{Attempt, guarded};
 use super::channel::{Inbox, Taken};
 use super::state::Part;
 use super::{Pair, Run, Stop};
-use crate::check::Broken;
+use crate::broken::Broken;
 use crate::history::Event;
 use crate::rows::TestBatch;
 

@@ -9,8 +9,9 @@ use futures::FutureExt;
 
 use super::hand::{Job, Opening, context, expect_committed, plan, requests, rows, sound, texts, visible};
 use super::support::{break_system, expire, heal_system, judge};
+use crate::broken::{Broken, Verdict};
 use crate::capability::Capability;
-use crate::check::{Broken, Check, Verdict};
+use crate::check::Check;
 use crate::context::SinkContext;
 use crate::ensure;
 use crate::fs::PowerCut;

@@ -11,7 +11,7 @@ use connector_api::sink::{
 use connector_api::{Error, Result};
 use connector_runtime::coordinate::source::deal;
 
-use crate::check::Broken;
+use crate::broken::Broken;
 use crate::context::SinkContext;
 use crate::lab::Subject;
 use crate::lockstep::PATIENCE;

@@ -6,8 +6,9 @@ use connector_api::sink::{Flush, SinkPlan};
 
 use super::hand::{Job, Opening, lingering, plan, rows, texts, visible};
 use super::support::{judge, publishes_nothing};
+use crate::broken::{Broken, Verdict};
 use crate::capability::Capability;
-use crate::check::{Broken, Check, Verdict};
+use crate::check::Check;
 use crate::context::SinkContext;
 use crate::ensure;
 use crate::history::at_least_once;

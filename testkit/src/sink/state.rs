@@ -9,8 +9,9 @@ use futures::FutureExt;
 
 use super::committer::committer;
 use super::hand::{Job, Opening, context, plan, requests, rows};
+use crate::broken::Verdict;
 use crate::capability::Capability;
-use crate::check::{Check, Verdict};
+use crate::check::Check;
 use crate::context::SinkContext;
 use crate::envelope;
 use crate::lab::Lab;

@@ -8,7 +8,7 @@ use connector_api::sink::Sink;
 use connector_api::source::{BoxSource, erase};
 use connector_api::{Error, Result};
 
-use crate::check::{Broken, Verdict};
+use crate::broken::{Broken, Verdict};
 use crate::context::SinkContext;
 use crate::ensure;
 use crate::fs::{Fault, Rule, SimFs};

@@ -7,8 +7,9 @@ use connector_api::state::{Envelope, seal};
 
 use super::hand::{Job, Opening, Point, context, in_time, lingering, plan, rows, texts, visible};
 use super::support::judge;
+use crate::broken::{Broken, Verdict};
 use crate::capability::Capability;
-use crate::check::{Broken, Check, Verdict};
+use crate::check::Check;
 use crate::context::SinkContext;
 use crate::ensure;
 use crate::lab::{Lab, Subject};

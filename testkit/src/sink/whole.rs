@@ -3,8 +3,9 @@
 use super::hand::{lingering, visible};
 use super::support::{SinkPair, judge_run, nothing_is_held, numbers, run_whole, with_log};
 use super::weather::Weather;
+use crate::broken::{Broken, Verdict};
 use crate::capability::Capability;
-use crate::check::{Broken, Check, Verdict};
+use crate::check::Check;
 use crate::context::SinkContext;
 use crate::ensure;
 use crate::fs::PowerCut;

@@ -6,8 +6,9 @@ use connector_api::sink::Flush;
 
 use super::hand::{Job, Opening, Trouble, in_time, rows, sound, texts, visible};
 use super::support::{break_system, heal_system, judge, nothing_is_held, publishes_nothing};
+use crate::broken::{Broken, Verdict};
 use crate::capability::Capability;
-use crate::check::{Broken, Check, Verdict};
+use crate::check::Check;
 use crate::context::SinkContext;
 use crate::ensure;
 use crate::fs::PowerCut;

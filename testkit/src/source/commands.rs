@@ -7,8 +7,9 @@ use connector_api::source::{ReaderCommand, ReaderEvent, Split};
 
 use super::reading::{QUIET, Reading, Rows, Whole, texts};
 use super::support::{ROWS, fill_split};
+use crate::broken::{Broken, Verdict};
 use crate::capability::Capability;
-use crate::check::{Broken, Check, Verdict};
+use crate::check::Check;
 use crate::context::SourceContext;
 use crate::ensure;
 use crate::lab::{Lab, Subject};

@@ -1,8 +1,9 @@
 //! Checks that let the process die at every crash point of the source.
 
 use super::support::run_whole;
+use crate::broken::{Broken, Verdict};
 use crate::capability::Capability;
-use crate::check::{Broken, Check, Verdict};
+use crate::check::Check;
 use crate::context::SourceContext;
 use crate::crash::{pairs, singles};
 use crate::lab::{Lab, Subject};

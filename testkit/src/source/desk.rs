@@ -12,7 +12,7 @@ use connector_api::source::{
 };
 use tokio::sync::Notify;
 
-use crate::check::Broken;
+use crate::broken::Broken;
 use crate::context::SourceContext;
 use crate::drive::Woken;
 use crate::ensure;

@@ -7,8 +7,9 @@ use connector_api::source::{ReaderEvent, Split};
 
 use super::reading::{QUIET, Reading, Whole, rows_of, texts};
 use super::support::{break_system, heal};
+use crate::broken::{Broken, Verdict};
 use crate::capability::Capability;
-use crate::check::{Broken, Check, Verdict};
+use crate::check::Check;
 use crate::context::SourceContext;
 use crate::drive::{DriveError, SILENCE};
 use crate::ensure;

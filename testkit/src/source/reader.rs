@@ -7,8 +7,9 @@ use connector_api::source::{ReaderCommand, ReaderEvent, Split};
 
 use super::reading::{QUIET, Reading, Rows, Whole, rows_of, texts};
 use super::support::ROWS;
+use crate::broken::{Broken, Verdict};
 use crate::capability::Capability;
-use crate::check::{Broken, Check, Verdict};
+use crate::check::Check;
 use crate::context::SourceContext;
 use crate::ensure;
 use crate::history::{self, Event, History};

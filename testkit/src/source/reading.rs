@@ -11,7 +11,7 @@ use connector_api::source::{
 
 use super::desk::all_splits;
 use super::support::{ROWS, fill};
-use crate::check::Broken;
+use crate::broken::Broken;
 use crate::context::SourceContext;
 use crate::drive::{Drive, SILENCE, drive};
 use crate::history;

@@ -6,7 +6,8 @@ use connector_api::source::SourceReader;
 use connector_api::source::{DynSplit, DynState, EnumeratorSetup, ReaderCommand, ReaderContext, Split};
 
 use super::support::run_whole;
-use crate::check::{Broken, Check, Verdict};
+use crate::broken::{Broken, Verdict};
+use crate::check::Check;
 use crate::context::SourceContext;
 use crate::ensure;
 use crate::envelope;

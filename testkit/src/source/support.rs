@@ -6,7 +6,7 @@ use connector_api::sink::Sink;
 use connector_api::source::BoxSource;
 use connector_api::{Error, Result};
 
-use crate::check::{Broken, Verdict};
+use crate::broken::{Broken, Verdict};
 use crate::context::SourceContext;
 use crate::fs::{Fault, Rule, SimFs};
 use crate::lab::Subject;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::support::{Event as World, ROWS, Scene, run_scene, run_whole, with_log};
+use crate::broken::{Broken, Verdict};
 use crate::capability::Capability;
-use crate::check::{Broken, Check, Verdict};
+use crate::check::Check;
 use crate::context::SourceContext;
 use crate::history;
 use crate::lab::Lab;

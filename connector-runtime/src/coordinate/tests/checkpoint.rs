@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use connector_api::id::CheckpointId;
-use connector_api::sink::Prepare;
+use connector_api::sink::{Checkpoint, Prepare};
 
 use crate::coordinate::checkpoint::{CheckpointCoordinator, Input, Output, TaskId, Trigger};
 
@@ -158,4 +158,124 @@ fn final_checkpoints_follow_at_once_while_more_tasks_see_the_end_and_wait_when_n
         let out = c.handle(Input::Noticed { task: COMMITTER, checkpoint: CheckpointId(id) }, SECOND);
         assert_eq!(triggered(&out).map(|t| t.checkpoint.id.0), next);
     }
+}
+
+#[test]
+fn a_checkpoint_is_complete_when_all_acknowledged_and_it_is_stored() {
+    let mut c = coordinator();
+    assert_eq!(c.handle(Input::Tick, SECOND / 2), []);
+    assert_eq!(triggered(&c.handle(Input::Tick, SECOND)).map(|t| t.checkpoint.id.0), Some(1));
+    assert_eq!(c.handle(ack(SOURCE, 1, false, 0), SECOND), []);
+    let checkpoint = Checkpoint { id: CheckpointId(1), savepoint: false };
+    let store = c.handle(ack(COMMITTER, 1, false, 1), SECOND);
+    assert_eq!(store, [Output::Store { checkpoint, finished: false }]);
+    assert_eq!(c.handle(Input::Stored(CheckpointId(1)), SECOND), [Output::Complete(CheckpointId(1))]);
+}
+
+#[test]
+fn an_acknowledgement_counts_once_and_never_for_another_checkpoint() {
+    let mut c = coordinator();
+    c.handle(Input::Tick, SECOND);
+    c.handle(ack(SOURCE, 1, false, 0), SECOND);
+    assert_eq!(c.handle(ack(SOURCE, 1, false, 0), SECOND), []);
+    assert_eq!(c.handle(ack(COMMITTER, 7, false, 0), SECOND), []);
+    assert_eq!(c.in_flight().map(|f| f.id.0), Some(1));
+}
+
+#[test]
+fn a_checkpoint_that_times_out_is_aborted_and_its_late_acknowledgements_are_void() {
+    let mut c = coordinator();
+    c.handle(Input::Tick, SECOND);
+    c.handle(ack(SOURCE, 1, false, 0), SECOND);
+    assert_eq!(c.handle(Input::Tick, 6 * SECOND), [Output::Abort(CheckpointId(1))]);
+    assert_eq!(triggered(&c.handle(Input::Tick, 7 * SECOND)).map(|t| t.checkpoint.id.0), Some(2));
+    assert_eq!(c.handle(ack(COMMITTER, 1, false, 0), 7 * SECOND), []);
+}
+
+#[test]
+fn a_checkpoint_that_is_being_stored_does_not_time_out() {
+    let mut c = coordinator();
+    c.handle(Input::Tick, SECOND);
+    c.handle(ack(SOURCE, 1, false, 0), SECOND);
+    c.handle(ack(COMMITTER, 1, false, 0), SECOND);
+    assert_eq!(c.handle(Input::Tick, 60 * SECOND), []);
+    assert_eq!(c.wake_at(), None);
+}
+
+#[test]
+fn at_the_end_checkpoints_follow_until_nothing_is_pending() {
+    let mut c = coordinator();
+    let first = triggered(&c.handle(Input::Ended(SOURCE), SECOND / 10)).unwrap();
+    assert_eq!(first.prepare, Prepare::Final);
+    let now = SECOND / 10;
+    c.handle(ack(SOURCE, 1, true, 0), now);
+    c.handle(ack(COMMITTER, 1, true, 2), now);
+    let out = c.handle(Input::Stored(CheckpointId(1)), now);
+    assert_eq!(out, [Output::Complete(CheckpointId(1))], "the next one waits for the commits");
+    let noticed = Input::Noticed { task: COMMITTER, checkpoint: CheckpointId(1) };
+    assert!(triggered(&c.handle(noticed, now)).is_some());
+    c.handle(ack(SOURCE, 2, true, 0), now);
+    let store = c.handle(ack(COMMITTER, 2, true, 0), now);
+    assert!(matches!(store[..], [Output::Store { finished: true, .. }]));
+    let out = c.handle(Input::Stored(CheckpointId(2)), now);
+    assert_eq!(out, [Output::Complete(CheckpointId(2)), Output::Finished]);
+    assert_eq!(c.wake_at(), None);
+}
+
+#[test]
+fn while_only_a_retry_is_left_final_checkpoints_keep_the_interval() {
+    let mut c = coordinator();
+    let now = SECOND / 10;
+    c.handle(Input::Ended(SOURCE), now);
+    for id in 1..=2 {
+        c.handle(ack(SOURCE, id, true, 0), now);
+        c.handle(ack(COMMITTER, id, true, 1), now);
+        c.handle(Input::Stored(CheckpointId(id)), now);
+        c.handle(Input::Noticed { task: COMMITTER, checkpoint: CheckpointId(id) }, now);
+    }
+    assert_eq!(c.in_flight(), None);
+    assert_eq!(c.wake_at(), Some(now + SECOND));
+}
+
+#[test]
+fn a_checkpoint_that_began_before_the_end_does_not_finish_the_job() {
+    let mut c = coordinator();
+    c.handle(Input::Tick, SECOND);
+    c.handle(ack(SOURCE, 1, false, 0), SECOND);
+    c.handle(Input::Ended(SOURCE), SECOND);
+    let store = c.handle(ack(COMMITTER, 1, true, 0), SECOND);
+    assert!(matches!(store[..], [Output::Store { finished: false, .. }]));
+}
+
+#[test]
+fn a_stop_makes_a_savepoint_and_ends_after_its_commits() {
+    let mut c = coordinator();
+    let trigger = triggered(&c.handle(Input::Stop, SECOND / 4)).unwrap();
+    assert!(trigger.stop && trigger.checkpoint.savepoint);
+    c.handle(ack(SOURCE, 1, false, 0), SECOND);
+    c.handle(ack(COMMITTER, 1, false, 3), SECOND);
+    assert_eq!(c.handle(Input::Stored(CheckpointId(1)), SECOND), [Output::Complete(CheckpointId(1))]);
+    assert_eq!(c.handle(Input::Tick, 9 * SECOND), [], "no checkpoint follows a stop");
+    let noticed = Input::Noticed { task: COMMITTER, checkpoint: CheckpointId(1) };
+    assert_eq!(c.handle(noticed, 9 * SECOND), [Output::Stopped(CheckpointId(1))]);
+}
+
+#[test]
+fn a_stop_during_a_checkpoint_waits_for_it() {
+    let mut c = coordinator();
+    c.handle(Input::Tick, SECOND);
+    assert_eq!(c.handle(Input::Stop, SECOND), []);
+    c.handle(ack(SOURCE, 1, false, 0), SECOND);
+    c.handle(ack(COMMITTER, 1, false, 0), SECOND);
+    let out = c.handle(Input::Stored(CheckpointId(1)), SECOND);
+    assert!(triggered(&out).is_some_and(|t| t.stop && t.checkpoint.id.0 == 2));
+}
+
+#[test]
+fn a_savepoint_that_times_out_is_tried_again() {
+    let mut c = coordinator();
+    c.handle(Input::Stop, Duration::ZERO);
+    let out = c.handle(Input::Tick, 6 * SECOND);
+    assert_eq!(out[0], Output::Abort(CheckpointId(1)));
+    assert!(triggered(&out).is_some_and(|t| t.stop && t.checkpoint.id.0 == 2));
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use connector_api::id::AttemptId;
 
 use super::{Handed, handed, lives, restored, snapshot_of};
-use crate::check::Verdict;
+use crate::broken::Verdict;
 use crate::ensure;
 use crate::host::journal::{Entry, Party, Settled, What};
 

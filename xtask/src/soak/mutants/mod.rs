@@ -20,8 +20,8 @@ const FILES: &str = "connector-runtime/src/coordinate/*.rs";
 
 /// The tests that must notice: `cargo test` with these packages and targets. A new test in virtual time is added here: its
 /// package to the one, its target to the other. Whatever runs in real time stays out, it makes each mutant slow.
-const TEST_PACKAGES: &[&str] = &["connector-runtime"];
-const TEST_TARGETS: &[&str] = &["--lib", "--test=exactly_once"];
+const TEST_PACKAGES: &[&str] = &["connector-runtime", "testkit"];
+const TEST_TARGETS: &[&str] = &["--lib", "--test=exactly_once", "--test=lockstep"];
 
 /// Seconds after which tests count as caught in an endless loop (the whole set runs in some), and after which a build fails the
 /// soak.
