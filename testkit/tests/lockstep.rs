@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use connector_api::Result;
 use connector_api::env::Environment;
-use connector_api::sink::{CommitRequest, DynCommitter, Outcome, Sink, SinkPlan};
+use connector_api::sink::{CommitRequest, DynCommitter, Outcome, Sink, SinkPlan, partition_by};
 use connector_api::source::{BoxSource, erase};
 use testkit::history;
 use testkit::lab::Settings;
@@ -125,4 +125,49 @@ fn a_call_that_waits_for_ever_is_named_and_hangs_no_test() {
     let broken = ran.unwrap_err().broken;
     assert_eq!(broken.rule, "F-5", "{broken}");
     assert!(broken.what.contains("Committer::commit"), "{broken}");
+}
+
+/// Deals rows to writers by the split that their text names.
+struct Keyed(Ledger);
+
+fn key(row: &str) -> u32 {
+    TestRow::parse(row).map_or(0, |(split, _)| split)
+}
+
+impl Sink<Vec<String>> for Keyed {
+    fn plan(&self) -> Result<SinkPlan<Vec<String>>> {
+        let mut plan = self.0.sink().plan()?;
+        plan.partitioner = Some(partition_by(|row: &String| u64::from(key(row))));
+        Ok(plan)
+    }
+}
+
+struct KeyedPair(InMemory);
+
+#[async_trait]
+impl Pair<Vec<String>> for KeyedPair {
+    fn source(&mut self, env: &Environment) -> Result<BoxSource<Vec<String>>> {
+        self.0.source(env)
+    }
+
+    fn sink(&mut self, _: &Environment) -> Result<Box<dyn Sink<Vec<String>>>> {
+        Ok(Box::new(Keyed(self.0.ledger.clone())))
+    }
+}
+
+#[test]
+fn rows_of_a_key_reach_one_writer_in_order_whatever_goes_wrong() {
+    for seed in 0..50 {
+        let numbers = Numbers::new();
+        (0..4).for_each(|split| numbers.append(split, &TestRow::range(split, 0..50)));
+        let mut pair = KeyedPair(InMemory { numbers, ledger: Ledger::new() });
+        let ran = sim::run(async {
+            let mut around = Surroundings::simulated(seed);
+            lockstep::run(&mut pair, &mut around, Options::adverse(seed)).await
+        });
+        let ran = ran.unwrap_or_else(|failed| panic!("{}\n{}", failed.broken, failed.ran.log));
+        let judged = history::exactly_once("x", &expected(), &pair.0.ledger.visible())
+            .and_then(|()| history::order_per_key(&ran.history, |row| key(row).to_string()));
+        judged.unwrap_or_else(|broken| panic!("seed {seed}: {broken}\n{}", ran.log));
+    }
 }

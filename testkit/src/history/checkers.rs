@@ -1,6 +1,6 @@
 //! Judges.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use connector_api::id::CheckpointId;
 
@@ -81,6 +81,45 @@ pub fn order(history: &History) -> Verdict {
                         _ => {}
                     }
                     last.insert(split, (of, index));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Within an attempt all rows of one key go to one writer, in the order in which they were emitted. For a source whose rows of a key
+/// are in one split, or one reader.
+///
+/// # Errors
+///
+/// H-14, naming key, row and writers.
+pub fn order_per_key(history: &History, key: impl Fn(&str) -> String) -> Verdict {
+    let mut emitted: BTreeMap<String, VecDeque<&String>> = BTreeMap::new();
+    let mut writers: BTreeMap<String, u32> = BTreeMap::new();
+    for event in history.events() {
+        match event {
+            Event::Began { .. } => {
+                emitted.clear();
+                writers.clear();
+            }
+            Event::Emitted { rows, .. } => {
+                rows.iter().for_each(|row| emitted.entry(key(row)).or_default().push_back(row));
+            }
+            Event::Written { writer, rows } => {
+                for row in rows {
+                    let key = key(row);
+                    let first = *writers.entry(key.clone()).or_insert(*writer);
+                    if first != *writer {
+                        let what = format!("row `{row}` of key {key} at writer {writer}, others at {first}");
+                        return Err(Broken::new("H-14", what));
+                    }
+                    let next = emitted.get_mut(&key).and_then(VecDeque::pop_front);
+                    if next != Some(row) {
+                        let what = format!("row `{row}` of key {key} where {next:?} was emitted");
+                        return Err(Broken::new("H-14", what));
+                    }
                 }
             }
             _ => {}
@@ -192,6 +231,19 @@ mod tests {
         let again = Event::Began { attempt: 2, restored: None };
         let fine = vec![emitted(&["s0-1", "s0-2"], &[]), again, emitted(&["s0-2", "s0-3"], &[])];
         assert_eq!(order(&history(fine)), Ok(()));
+    }
+
+    #[test]
+    fn rows_of_a_key_stay_in_order_at_one_writer() {
+        let key = |row: &str| row[..2].to_owned();
+        let all = emitted(&["s0-1", "s1-1", "s0-2"], &[]);
+        let written = |writer, texts: &[&str]| Event::Written { writer, rows: rows(texts) };
+        let fine = vec![all.clone(), written(1, &["s1-1"]), written(0, &["s0-1", "s0-2"])];
+        assert_eq!(order_per_key(&history(fine), key), Ok(()));
+        let swapped = vec![all.clone(), written(0, &["s0-2", "s0-1"])];
+        assert!(order_per_key(&history(swapped), key).is_err());
+        let spread = vec![all, written(0, &["s0-1"]), written(1, &["s0-2"])];
+        assert!(order_per_key(&history(spread), key).is_err());
     }
 
     #[test]

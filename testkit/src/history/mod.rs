@@ -9,7 +9,7 @@ use std::fmt;
 
 use connector_api::id::CheckpointId;
 
-pub use checkers::{at_least_once, exactly_once, order, visibility, watermarks};
+pub use checkers::{at_least_once, exactly_once, order, order_per_key, visibility, watermarks};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
