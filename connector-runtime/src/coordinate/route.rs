@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn an_item_goes_where_the_partition_says() {
-        assert_eq!(targets(Route::new(Partition::Same, 4), &["a", "b"]), [1, 1]);
+        assert_eq!(targets(Route::new(Partition::Same, 5), &["a", "b"]), [2, 2]);
         assert_eq!(targets(Route::new(Partition::Rebalance, 0), &["a", "b", "c", "d"]), [1, 2, 0, 1]);
         let by_length = Partition::Key(std::sync::Arc::new(|item: &Bytes| Ok(item.len() as u64)));
         assert_eq!(targets(Route::new(by_length, 2), &["a", "four", "xx"]), [1, 1, 2]);

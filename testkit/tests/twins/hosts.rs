@@ -358,7 +358,6 @@ pub(crate) fn twins() -> Vec<Twin> {
                 "restore::state_of_an_absent_stage_is_refused",
                 "restore::the_state_of_another_job_is_refused",
                 "restore::the_sweep_comes_first_and_stages_hear_before_input",
-                "restore::writer_states_are_dealt_once",
                 "source::no_more_splits_is_said_again",
                 "source::rows_of_a_part_keep_their_side_of_the_barrier",
                 "whole::every_rule_holds_whatever_goes_wrong",

@@ -139,10 +139,16 @@ pub(in crate::host) fn writer_states_are_dealt_once(journal: &[Entry]) -> Verdic
     for (life, number) in restored(journal) {
         let is_writer = |entry: &&Entry| matches!(entry.party, Party::Writer(_));
         let mut dealt: Vec<&String> = Vec::new();
+        let (mut opened, mut expected) = (0, 0);
         for entry in journal.iter().filter(is_writer).filter(|e| lives.get(&e.instance) == Some(&life)) {
-            if let What::Made { states, .. } = &entry.what {
+            if let What::Made { states, of, .. } = &entry.what {
                 dealt.extend(states);
+                (opened, expected) = (opened + 1, *of);
             }
+        }
+        // The process died, or the attempt failed, before or while it opened them.
+        if opened == 0 || opened < expected {
+            continue;
         }
         // A number may have been used by an attempt whose checkpoint never completed: the last before counts.
         let maker = journal.iter().filter(is_writer).filter(|e| snapshot_of(e) == Some(number));
