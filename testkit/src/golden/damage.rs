@@ -1,6 +1,7 @@
 //! Damage to a fixture: cuts, flipped bits, lengths that claim far more than there is.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
 
 use connector_api::Stored;
 
@@ -58,6 +59,8 @@ pub(super) fn of_the_envelope<T: Stored>(bytes: &[u8]) -> Result<(), Finding> {
     noticed("a byte too many".to_owned(), &damaged)
 }
 
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// The payload alone: no checksum stands before the decoder. A flipped bit may be another value; but nothing panics or takes
 /// memory by an unchecked length, and a payload that is cut or too long is not read as the same value.
 pub(super) fn of_the_payload<T: Stored>(
@@ -65,6 +68,8 @@ pub(super) fn of_the_payload<T: Stored>(
     payload: &[u8],
     judge: &dyn Fn(&T) -> Result<(), String>,
 ) -> Result<(), Finding> {
+    // The address space is the whole process's: what a decoder in another test asks for would be blamed on this one.
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let decode = |place: &dyn Fn() -> String, damaged: &[u8]| {
         quietly(|| T::decode(version, damaged)).map_err(|f| at(&place())(f))
     };
