@@ -408,12 +408,22 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 pub type Enumerator = BoxEnumerator;
 
 impl From<Box<Failed>> for Broken {
-    /// With the last steps of the run; with all, when `TESTKIT_LOG` is set to `all`.
     fn from(failed: Box<Failed>) -> Self {
-        let Failed { mut broken, ran } = *failed;
-        let all = std::env::var("TESTKIT_LOG").is_ok_and(|value| value == "all");
-        let steps = if all { ran.log.to_string() } else { ran.log.tail(25) };
-        broken.what = format!("{}\nthe last steps:\n{steps}\n", broken.what);
-        broken
+        failed.ran.explain(failed.broken.clone())
     }
+}
+
+impl Ran {
+    /// Adds the last steps of the run to what was found in it; all of them, when `TESTKIT_LOG` is set to `all`.
+    #[must_use]
+    pub fn explain(&self, broken: Broken) -> Broken {
+        let all = std::env::var("TESTKIT_LOG").is_ok_and(|value| value == "all");
+        let steps = if all { self.log.to_string() } else { self.log.tail(25) };
+        Broken { what: format!("{}\nthe last steps:\n{steps}\n", broken.what), ..broken }
+    }
+}
+
+/// What a checker says of a run, with its last steps.
+pub(crate) fn with_log(verdict: Verdict, ran: &Ran) -> Verdict {
+    verdict.map_err(|broken| ran.explain(broken))
 }

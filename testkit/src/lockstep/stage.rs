@@ -5,11 +5,10 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use connector_api::RowBatch;
 use connector_api::id::CheckpointId;
-use connector_api::sink::{
-    DynCommitter, DynOperator, Output, Parallelism, Partition, SinkPlan, Stage, WriterContext,
-};
+use connector_api::sink::{DynCommitter, DynOperator, Output, Partition, SinkPlan, Stage, WriterContext};
 use connector_runtime::coordinate::checkpoint::{TaskId, Trigger};
 use connector_runtime::coordinate::commit::CommitLedger;
+use connector_runtime::coordinate::route::{Route, instances};
 use connector_runtime::coordinate::source::{SourceCoordinator, deal};
 
 use super::attempt::{Attempt, guarded};
@@ -35,7 +34,8 @@ pub(super) struct Seat {
     ended: bool,
     /// Whether what is behind knows of the end.
     said_end: bool,
-    turn: usize,
+    /// To the row behind; made with the first item that goes there.
+    route: Option<Route>,
 }
 
 pub(super) enum Role {
@@ -59,14 +59,6 @@ impl Hop {
             }
         }
         Ok(())
-    }
-}
-
-fn instances(stage: &Stage, committers: u32) -> u32 {
-    match stage.parallelism {
-        Parallelism::One => 1,
-        Parallelism::Same => committers,
-        Parallelism::Exactly(n) => n.max(1),
     }
 }
 
@@ -100,7 +92,7 @@ pub(super) async fn hops<B: RowBatch>(
         let task = TaskId::Committer(i as u32);
         seats.push(Seat::new(task, front, Role::Committer { committer, ledger }));
     }
-    let partition = if front == committers { Partition::Same } else { Partition::Rebalance };
+    let partition = Route::to_committers(front, committers);
     hops.push(Hop { seats, partition, uid: None });
     front = committers;
     for stage in &plan.post_commit {
@@ -135,10 +127,7 @@ async fn open_stage(
 impl Seat {
     fn new(task: TaskId, inputs: u32, role: Role) -> Self {
         let inbox = Inbox::new(inputs as usize);
-        let turn = match task {
-            TaskId::Source(i) | TaskId::Writer(i) | TaskId::Stage(_, i) | TaskId::Committer(i) => i as usize,
-        };
-        Self { task, inbox, role, notices: VecDeque::new(), ended: false, said_end: false, turn }
+        Self { task, inbox, role, notices: VecDeque::new(), ended: false, said_end: false, route: None }
     }
 }
 
@@ -159,18 +148,12 @@ impl<B: TestBatch> Attempt<B> {
         let Some(next) = self.hops.get(behind) else { return Ok(()) };
         let (count, partition) = (next.seats.len(), next.partition.clone());
         for bytes in items {
-            let target = match &partition {
-                Partition::Same => index % count,
-                Partition::Rebalance => {
-                    let turn = match hop {
-                        None => &mut self.writers[index].turn,
-                        Some(hop) => &mut self.hops[hop].seats[index].turn,
-                    };
-                    *turn += 1;
-                    *turn % count
-                }
-                Partition::Key(key) => (key(&bytes)? % count as u64) as usize,
+            let route = match hop {
+                None => &mut self.writers[index].route,
+                Some(hop) => &mut self.hops[hop].seats[index].route,
             };
+            let route = route.get_or_insert_with(|| Route::new(partition.clone(), index));
+            let target = route.target(&bytes, count)?;
             let item = Element::Data(Committable { checkpoint, bytes });
             self.hops[behind].seats[target].inbox.push(index, item);
         }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use connector_api::sink::{DynWriter, Flush};
 use connector_api::{Batch, RowBatch};
 use connector_runtime::coordinate::checkpoint::{Input, TaskId, Trigger};
+use connector_runtime::coordinate::route::Route;
 use connector_runtime::coordinate::source::SourceCoordinator;
 use connector_runtime::coordinate::watermark::WatermarkCombiner;
 
@@ -25,14 +26,14 @@ pub(super) struct WriterSeat<B: RowBatch> {
     /// Whether what is behind knows of the end.
     said_end: bool,
     watermarks: WatermarkCombiner<usize>,
-    pub(super) turn: usize,
+    /// To the row behind the writers; made with the first item that goes there.
+    pub(super) route: Option<Route>,
 }
 
 impl<B: RowBatch> WriterSeat<B> {
     pub(super) fn new(writer: Box<dyn DynWriter<B>>, subtask: u32, inputs: usize) -> Self {
         let mut watermarks = WatermarkCombiner::new();
         (0..inputs).for_each(|input| watermarks.add(input));
-        let turn = subtask as usize;
         Self {
             writer,
             inbox: Inbox::new(inputs),
@@ -41,7 +42,7 @@ impl<B: RowBatch> WriterSeat<B> {
             held: Vec::new(),
             said_end: false,
             watermarks,
-            turn,
+            route: None,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::ensure;
 use crate::fs::{Fault, Rule, SimFs};
 use crate::history;
 use crate::lab::Subject;
-use crate::lockstep::{self, Options, Pair, Ran};
+use crate::lockstep::{self, Options, Pair, Ran, with_log};
 use crate::reference::Numbers;
 use crate::rows::TestRow;
 
@@ -182,12 +182,4 @@ pub(super) async fn expire<C: SinkContext>(subject: &mut Subject<C>) -> Verdict 
         return Err(Broken::new("C-5", "the context can't let staged work expire any more"));
     };
     sound("C-5", "letting staged work expire", expiry.expire(&env)).await
-}
-
-/// Adds the last steps to what a checker found.
-pub(super) fn with_log(verdict: Verdict, ran: &Ran) -> Verdict {
-    verdict.map_err(|broken| Broken {
-        what: format!("{}\nthe last steps:\n{}\n", broken.what, ran.log.tail(25)),
-        ..broken
-    })
 }

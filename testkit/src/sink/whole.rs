@@ -1,7 +1,7 @@
 //! Checks of the whole sink under the deterministic host.
 
 use super::hand::{lingering, visible};
-use super::support::{SinkPair, judge_run, nothing_is_held, numbers, run_whole, with_log};
+use super::support::{SinkPair, judge_run, nothing_is_held, numbers, run_whole};
 use super::weather::Weather;
 use crate::broken::{Broken, Verdict};
 use crate::capability::Capability;
@@ -11,7 +11,7 @@ use crate::ensure;
 use crate::fs::PowerCut;
 use crate::history::at_least_once;
 use crate::lab::{Lab, Subject};
-use crate::lockstep::{self, Adversity, Options, Scale};
+use crate::lockstep::{self, Adversity, Options, Scale, with_log};
 use crate::reference::Numbers;
 use crate::surroundings::Death;
 

@@ -6,11 +6,11 @@ use connector_api::sink::Sink;
 use connector_api::source::BoxSource;
 use connector_api::{Error, Result};
 
-use crate::broken::{Broken, Verdict};
+use crate::broken::Broken;
 use crate::context::SourceContext;
 use crate::fs::{Fault, Rule, SimFs};
 use crate::lab::Subject;
-use crate::lockstep::{self, Options, Pair, Ran};
+use crate::lockstep::{self, Options, Pair, Ran, with_log};
 use crate::reference::Ledger;
 use crate::rows::TestRow;
 use crate::surroundings::Surroundings;
@@ -184,12 +184,4 @@ pub(super) async fn run_scene<C: SourceContext>(
     let ran = lockstep::run(&mut pair, &mut subject.around, options).await?;
     with_log(history::exactly_once(rule, &pair.appended, &ledger.visible()), &ran)?;
     Ok(ran)
-}
-
-/// Adds the last steps to what a checker found.
-pub(super) fn with_log(verdict: Verdict, ran: &Ran) -> Verdict {
-    verdict.map_err(|broken| Broken {
-        what: format!("{}\nthe last steps:\n{}\n", broken.what, ran.log.tail(25)),
-        ..broken
-    })
 }

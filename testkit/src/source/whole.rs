@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::support::{Event as World, ROWS, Scene, run_scene, run_whole, with_log};
+use super::support::{Event as World, ROWS, Scene, run_scene, run_whole};
 use crate::broken::{Broken, Verdict};
 use crate::capability::Capability;
 use crate::check::Check;
 use crate::context::SourceContext;
 use crate::history;
 use crate::lab::Lab;
-use crate::lockstep::{Adversity, Options, Scale};
+use crate::lockstep::{Adversity, Options, Scale, with_log};
 use crate::surroundings::Death;
 
 const LOST: &str = "rows are lost or doubled";
