@@ -95,6 +95,11 @@ fn finished<C: HostContext>(lab: &Lab<C>) -> Verdict {
 }
 
 fn idle<C: HostContext>(lab: &Lab<C>) -> Verdict {
+    // Both with one reader; then each with its own, whose channels to the writer are combined.
+    [1, 2].into_iter().try_for_each(|readers| idle_with(lab, readers))
+}
+
+fn idle_with<C: HostContext>(lab: &Lab<C>, readers: u32) -> Verdict {
     lab.each_seed(async |subject| {
         let wait = Duration::from_millis(120);
         // Idle in the middle, for longer than the other takes to get far; then its times go on far ahead.
@@ -105,7 +110,7 @@ fn idle<C: HostContext>(lab: &Lab<C>) -> Verdict {
         sleepy.marks.retain(|row, _| *row == 10);
         let splits = vec![sleepy, split(400, 100, 1, 5)];
         let play = Play::new(subject, script(splits.clone()))?;
-        let terms = Terms { readers: 1, writers: 1, ..Terms::default() };
+        let terms = Terms { readers, writers: 1, ..Terms::default() };
         play.finish("H-8", &terms).await?;
         let journal = play.world.journal();
         judge::watermarks_are_true(&journal, &script(splits))?;
