@@ -1,6 +1,8 @@
 //! Files: a bounded source and an exactly-once sink with rolling and small-file compaction.
 
 mod factory;
+pub mod format;
+pub mod input;
 pub mod sink;
 pub mod source;
 

@@ -13,9 +13,9 @@ use connector_api::sink::{
 };
 use connector_api::{Error, Result};
 
-use super::committable::FileCommittable;
+use super::committable::{FileCommittable, Staged, StagedFile};
 use super::config::SinkConfig;
-use super::part::look;
+use super::part::{buckets, look, sync_dirs};
 use super::{metrics, naming};
 
 /// Publishes batches of files: rename each, sync the directory once, remove inputs, sync again, then answer.
@@ -32,7 +32,7 @@ enum Found {
     /// It bears its final name: by us just now, or from before.
     Visible { before: bool },
     /// Its name is taken; this is it under another.
-    Renamed(FileCommittable),
+    Renamed(StagedFile),
     /// Publishing it failed in a way that may pass, and changed nothing that a retry would not find.
     Failed(Error),
     /// It is gone.
@@ -55,23 +55,33 @@ impl BatchCommitter<FileCommittable> for FileCommitter {
             env: self.env.clone(),
             config: self.config.clone(),
             going_back: self.going_back,
-            files: batch.requests().iter().map(|request| request.committable.clone()).collect(),
+            files: batch.requests().iter().filter_map(|request| file_of(request).cloned()).collect(),
         };
         let published = self.env.blocking("commit files", move || Ok(work.run())).await;
-        let mut found: Vec<Option<Found>> = match published {
-            Ok(found) => found.into_iter().map(Some).collect(),
+        let mut found = match published {
+            Ok(found) => found.into_iter(),
             // It never ran, or we don't know how far it came: what it did will be found.
             Err(e) => {
                 let why = e.to_string();
                 return batch.settle(|_, _| retry(Error::Cancelled(why.clone().into())));
             }
         };
-        batch.settle(|i, request| outcome(request, found.get_mut(i).and_then(Option::take)))
+        batch.settle(|_, request| match file_of(request) {
+            Some(file) => outcome(file, found.next()),
+            // What passes by for later stages.
+            None => Outcome::Committed,
+        })
     }
 }
 
-fn outcome(request: &CommitRequest<FileCommittable>, found: Option<Found>) -> Outcome<FileCommittable> {
-    let file = &request.committable;
+fn file_of(request: &CommitRequest<FileCommittable>) -> Option<&StagedFile> {
+    match &request.committable {
+        FileCommittable::File(file) => Some(file),
+        FileCommittable::Mark(_) | FileCommittable::Finished(_) => None,
+    }
+}
+
+fn outcome(file: &StagedFile, found: Option<Found>) -> Outcome<FileCommittable> {
     match found {
         Some(Found::Visible { before }) => {
             if before {
@@ -87,7 +97,7 @@ fn outcome(request: &CommitRequest<FileCommittable>, found: Option<Found>) -> Ou
         Some(Found::Renamed(updated)) => {
             let why =
                 Error::data(file.name.clone(), None, format!("is taken: it appears as {}", updated.name));
-            Outcome::Retry { updated: Some(updated), after: Some(Duration::ZERO), why }
+            Outcome::Retry { updated: Some(updated.into()), after: Some(Duration::ZERO), why }
         }
         Some(Found::Failed(e)) if e.is_retryable() => retry(e),
         Some(Found::Failed(e) | Found::Fatal(e)) => Outcome::Fatal(e),
@@ -105,7 +115,7 @@ struct Publication {
     env: Environment,
     config: Arc<SinkConfig>,
     going_back: bool,
-    files: Vec<FileCommittable>,
+    files: Vec<StagedFile>,
 }
 
 impl Publication {
@@ -122,7 +132,7 @@ impl Publication {
             return found;
         }
         // Also for those found visible: whoever renamed them may have died before the sync.
-        if let Err(e) = self.sync_dir() {
+        if let Err(e) = self.sync_dirs(&found) {
             return fail_visible(found, &e);
         }
         self.env.crash.hit("file-committer/after-sync");
@@ -137,20 +147,28 @@ impl Publication {
         }
         if removed {
             self.env.crash.hit("file-committer/after-delete");
-            if let Err(e) = self.sync_dir() {
+            if let Err(e) = self.sync_dirs(&found) {
                 return fail_visible(found, &e);
             }
         }
         found
     }
 
-    fn sync_dir(&self) -> Result<()> {
-        self.env.fs.sync_dir(&self.config.dir).map_err(Error::io("sync", &self.config.dir))
+    /// Makes the names of what is visible durable; its inputs lie in the same directories.
+    fn sync_dirs(&self, found: &[Found]) -> Result<()> {
+        let both = self.files.iter().zip(found);
+        let visible = both.filter(|(_, found)| matches!(found, Found::Visible { .. }));
+        sync_dirs(&self.env, &buckets(&self.config.dir, visible.map(|(file, _)| file.name.as_str()))?)
     }
 
-    fn publish(&self, file: &FileCommittable) -> Result<Found> {
+    fn publish(&self, file: &StagedFile) -> Result<Found> {
         let dir = &self.config.dir;
-        let (staged, name) = (naming::path_in(dir, &file.staged)?, naming::path_in(dir, &file.name)?);
+        let Staged::Hidden(hidden) = &file.staged else {
+            let reason =
+                format!("{} was staged in an object store, and `path` is a local directory", file.name);
+            return Ok(Found::Fatal(Error::state("file-committable", reason)));
+        };
+        let (staged, name) = (naming::path_in(dir, hidden)?, naming::path_in(dir, &file.name)?);
         if let Some(at) = look(&self.env, &staged)? {
             if at.len != file.length {
                 let reason = format!(
@@ -159,12 +177,12 @@ impl Publication {
                     at.len,
                     file.length
                 );
-                return Ok(Found::Fatal(Error::data(file.staged.clone(), None, reason)));
+                return Ok(Found::Fatal(Error::data(hidden.clone(), None, reason)));
             }
             self.env.crash.hit("file-committer/before-rename");
             return match self.env.fs.rename(&staged, &name, Rename::NoReplace) {
                 Ok(()) => Ok(Found::Visible { before: false }),
-                Err(e) if e.kind() == ErrorKind::AlreadyExists => self.both(file, &staged, &name, at.file_id),
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => self.both(file, hidden, &name, at.file_id),
                 Err(e) => Err(Error::io(format!("rename to {}", name.display()), &staged)(e)),
             };
         }
@@ -203,18 +221,19 @@ impl Publication {
     /// After going back, the name may have been given by a branch of the job that was left. A merge bears the name of its
     /// first input: such a file holds all of a part of that name. What another merge of that name holds besides can't be
     /// told, so it appears as well, beside it.
-    fn both(&self, file: &FileCommittable, staged: &Path, name: &Path, staged_id: u64) -> Result<Found> {
+    fn both(&self, file: &StagedFile, hidden: &str, name: &Path, staged_id: u64) -> Result<Found> {
+        let staged = naming::path_in(&self.config.dir, hidden)?;
         if look(&self.env, name)?.is_some_and(|at| at.file_id == staged_id) {
-            self.env.fs.remove_file(staged).map_err(Error::io("remove the first name", staged))?;
+            self.env.fs.remove_file(&staged).map_err(Error::io("remove the first name", &staged))?;
             return Ok(Found::Visible { before: true });
         }
         if self.going_back {
-            if file.staged == naming::hidden(&file.name) {
+            if hidden == naming::hidden(&file.name) {
                 tracing::warn!(file = %name.display(), "is not committed again: it is visible, merged with others");
                 return Ok(Found::Visible { before: true });
             }
-            if let Some(beside) = self.config.names.beside(&file.staged).filter(|name| *name != file.name) {
-                return Ok(Found::Renamed(FileCommittable { name: beside, ..file.clone() }));
+            if let Some(beside) = self.config.names.beside(hidden).filter(|name| *name != file.name) {
+                return Ok(Found::Renamed(StagedFile { name: beside, ..file.clone() }));
             }
         }
         let reason = format!(
@@ -225,12 +244,12 @@ impl Publication {
         Ok(Found::Fatal(Error::data(name.display().to_string(), None, reason)))
     }
 
-    fn remove_inputs(&self, file: &FileCommittable) -> Result<bool> {
+    fn remove_inputs(&self, file: &StagedFile) -> Result<bool> {
         let mut removed = false;
         let distinct: BTreeSet<_> = file.inputs.iter().collect();
         for input in distinct {
             // The staged file bears its final name by now.
-            if *input == file.staged || *input == file.name {
+            if file.hidden() == Some(input) || *input == file.name {
                 continue;
             }
             let path = naming::path_in(&self.config.dir, input)?;

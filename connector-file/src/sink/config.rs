@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use connector_api::factory::{ByteSize, Span};
 use connector_api::{Error, Result};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::{MapAccessDeserializer, StrDeserializer};
+use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, de};
 
 use super::naming::PartNames;
+use crate::format::{FileBatch, Format};
 
 /// The options of the file sink.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -34,14 +35,6 @@ pub struct SinkOptions {
     /// Merges small parts before they appear: a table, or "drain" to switch it off and empty its state.
     #[serde(default)]
     pub compaction: Option<Compaction>,
-}
-
-/// How records become bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// Each record is a line: its bytes and `\n`. A record that contains `\n` and a tombstone are refused.
-    Lines,
 }
 
 /// When a part is closed.
@@ -129,14 +122,6 @@ impl JsonSchema for Compaction {
     }
 }
 
-impl std::str::FromStr for Format {
-    type Err = de::value::Error;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::deserialize(StrDeserializer::new(text))
-    }
-}
-
 /// The options, checked: what the parts of the sink work with.
 #[derive(Clone, Debug)]
 pub(crate) struct SinkConfig {
@@ -144,6 +129,16 @@ pub(crate) struct SinkConfig {
     pub(crate) names: PartNames,
     pub(crate) rolling: Rolling,
     pub(crate) compaction: Option<Compaction>,
+    pub(crate) write: WriteOptions,
+    /// The most parts that a writer has open at a time; at least 1.
+    pub(crate) max_open: usize,
+}
+
+/// How the content of a file is written.
+#[derive(Clone, Debug)]
+pub struct WriteOptions {
+    /// What files consist of.
+    pub(crate) format: Format,
 }
 
 impl SinkOptions {
@@ -160,7 +155,7 @@ impl SinkOptions {
     }
 
     /// Checks what can be told from the options alone. `error` makes the error of an option by its name.
-    pub(crate) fn checked(
+    pub(crate) fn checked<B: FileBatch>(
         &self,
         base_dir: &Path,
         error: &dyn Fn(&str, String) -> Error,
@@ -168,6 +163,7 @@ impl SinkOptions {
         if self.path.as_os_str().is_empty() {
             return Err(error("path", "is empty; give a directory".into()));
         }
+        B::carries(self.format).map_err(|reason| error("format", reason))?;
         let names =
             PartNames::new(&self.prefix, &self.suffix).map_err(|(option, reason)| error(option, reason))?;
         if self.rolling.size.0 == 0 {
@@ -189,6 +185,8 @@ impl SinkOptions {
             names,
             rolling: self.rolling.clone(),
             compaction: self.compaction.clone(),
+            write: WriteOptions { format: self.format },
+            max_open: 1,
         })
     }
 }
@@ -196,12 +194,13 @@ impl SinkOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use connector_api::MessageBatch;
     use connector_api::factory::{OptionSet, Options};
 
     fn parse(text: &str) -> Result<SinkConfig> {
         let options = Options::new("sink", serde_json::from_str(text).unwrap());
         let parsed: SinkOptions = options.parse()?;
-        parsed.checked(Path::new("/base"), &|name, reason| options.error(name, reason))
+        parsed.checked::<MessageBatch>(Path::new("/base"), &|name, reason| options.error(name, reason))
     }
 
     #[test]

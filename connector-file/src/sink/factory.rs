@@ -5,34 +5,35 @@ use std::io::ErrorKind;
 use async_trait::async_trait;
 use connector_api::factory::{FactoryContext, OptionSet, Options, SinkFactory};
 use connector_api::sink::Sink;
-use connector_api::{Error, MessageBatch, Result};
+use connector_api::{Error, Result};
 
 use super::FileSink;
 use super::config::{SinkConfig, SinkOptions};
+use crate::format::FileBatch;
 
 /// Makes file sinks from options.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FileSinkFactory;
 
-fn read(options: &Options, context: &FactoryContext) -> Result<SinkConfig> {
+fn read<B: FileBatch>(options: &Options, context: &FactoryContext) -> Result<SinkConfig> {
     let parsed: SinkOptions = options.parse()?;
-    parsed.checked(&context.base_dir, &|name, reason| options.error(name, reason))
+    parsed.checked::<B>(&context.base_dir, &|name, reason| options.error(name, reason))
 }
 
 #[async_trait]
-impl SinkFactory<MessageBatch> for FileSinkFactory {
+impl<B: FileBatch> SinkFactory<B> for FileSinkFactory {
     fn options(&self) -> OptionSet {
         OptionSet::of::<SinkOptions>()
     }
 
-    fn create(&self, options: &Options, context: &FactoryContext) -> Result<Box<dyn Sink<MessageBatch>>> {
-        Ok(Box::new(FileSink::of(read(options, context)?)))
+    fn create(&self, options: &Options, context: &FactoryContext) -> Result<Box<dyn Sink<B>>> {
+        Ok(Box::new(FileSink::<B>::of(read::<B>(options, context)?)))
     }
 
     /// The directory, or the nearest one above it that exists, is a directory that can be listed. Whether it can be written
     /// to is told only by writing, which a check must not do.
     async fn check(&self, options: &Options, context: &FactoryContext) -> Result<()> {
-        let config = read(options, context)?;
+        let config = read::<B>(options, context)?;
         let (fs, path) = (context.env.fs.clone(), options.path("path"));
         let checked = context.env.blocking("check the directory", move || {
             let refuse = |reason: String| Err(Error::config(path.clone(), reason));

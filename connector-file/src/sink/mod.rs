@@ -7,6 +7,7 @@
 //! When the checkpoint is complete, the committer renames the file: the record is visible, at once and for good.
 //! The sweep removes what attempts that died left hidden and no checkpoint refers to.
 
+mod buckets;
 mod committable;
 mod committer;
 mod compaction;
@@ -14,7 +15,6 @@ mod config;
 mod crash_points;
 mod factory;
 mod job;
-mod lines;
 pub mod metrics;
 mod naming;
 mod part;
@@ -26,15 +26,16 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
 
 use connector_api::sink::{Sink, SinkPlan};
 use connector_api::{Error, MessageBatch, Result};
 
-pub use committable::{FileCommittable, WriterState};
+pub use committable::{FileCommittable, FinishedBucket, Mark, Staged, StagedFile, WriterState};
 pub use compaction::{ABSENT_HINT, COMPACTOR_UID, COORDINATOR_UID};
-pub use config::{Compaction, Format, Merge, Rolling, SinkOptions};
+pub use config::{Compaction, Merge, Rolling, SinkOptions, WriteOptions};
 pub use crash_points::CRASH_POINTS;
 pub use factory::FileSinkFactory;
 
@@ -43,33 +44,37 @@ use config::SinkConfig;
 use sweep::FileSweep;
 use writer::FileWriter;
 
-/// A sink into a directory of files.
+use crate::format::FileBatch;
+
+/// A sink of batches `B` into a directory of files.
 #[derive(Clone, Debug)]
-pub struct FileSink {
+pub struct FileSink<B = MessageBatch> {
     config: Arc<SinkConfig>,
+    batch: PhantomData<fn(B)>,
 }
 
-impl FileSink {
+impl<B: FileBatch> FileSink<B> {
     /// A sink of these options. A relative `path` is relative to `base_dir`.
     ///
     /// # Errors
     ///
     /// [`Error::Config`] naming the option.
     pub fn new(options: &SinkOptions, base_dir: &Path) -> Result<Self> {
-        let config = options.checked(base_dir, &|name, reason| Error::config(name, reason))?;
+        let config = options.checked::<B>(base_dir, &|name, reason| Error::config(name, reason))?;
         Ok(Self::of(config))
     }
 
     fn of(config: SinkConfig) -> Self {
-        Self { config: Arc::new(config) }
+        Self { config: Arc::new(config), batch: PhantomData }
     }
 }
 
-impl Sink<MessageBatch> for FileSink {
-    fn plan(&self) -> Result<SinkPlan<MessageBatch>> {
+impl<B: FileBatch> Sink<B> for FileSink<B> {
+    fn plan(&self) -> Result<SinkPlan<B>> {
         let for_writer = self.config.clone();
-        let writer =
-            SinkPlan::stateful(move |context, states| FileWriter::open(context, for_writer.clone(), states));
+        let writer = SinkPlan::stateful(move |context, states| {
+            FileWriter::<B>::open(context, for_writer.clone(), states)
+        });
         let for_committer = self.config.clone();
         let commit = move |context| {
             let committer = FileCommitter::new(&context, for_committer.clone());

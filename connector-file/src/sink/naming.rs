@@ -6,7 +6,8 @@
 //! merged   .<part>.<run>_<attempt>_<subtask>.compacting           named after its first input, and the merging compactor
 //! ```
 //!
-//! State and committables hold names, not paths: they stay valid when the base directory moves.
+//! A file of a bucket has the bucket's directory in front of all three: `<bucket>/.<part>.inprogress`. State and committables
+//! hold such names, not paths: they stay valid when the base directory moves.
 
 use std::path::{Path, PathBuf};
 
@@ -85,6 +86,7 @@ impl PartNames {
 
     /// The part that a visible name stands for.
     pub(crate) fn parse(&self, name: &str) -> Option<PartId> {
+        let (_, name) = split(name);
         let middle =
             name.strip_prefix(&self.prefix)?.strip_prefix('-')?.strip_suffix(self.suffix.as_str())?;
         let (uid, counter) = middle.rsplit_once('-')?;
@@ -93,13 +95,16 @@ impl PartNames {
 
     /// Another visible name for the result of a merge, from its hidden one. No other file is given it.
     pub(crate) fn beside(&self, staged: &str) -> Option<String> {
-        let (part, uid) = staged.strip_prefix('.')?.strip_suffix(COMPACTING)?.rsplit_once('.')?;
+        let (bucket, file) = split(staged);
+        let (part, uid) = file.strip_prefix('.')?.strip_suffix(COMPACTING)?.rsplit_once('.')?;
         let (_, uid) = (self.parse(part)?, parse_uid(uid)?);
-        Some(format!("{}-{uid}{}", part.strip_suffix(self.suffix.as_str())?, self.suffix))
+        let name = format!("{}-{uid}{}", part.strip_suffix(self.suffix.as_str())?, self.suffix);
+        Some(within(bucket, &name))
     }
 
     /// Whom a file of this name belongs to, if it is one of this sink's hidden files.
     pub(crate) fn owner(&self, name: &str) -> Option<Owner> {
+        let (_, name) = split(name);
         let inner = name.strip_prefix('.')?;
         if let Some(part) = inner.strip_suffix(IN_PROGRESS) {
             return self.parse(part).map(|part| Owner(part.uid.attempt));
@@ -113,12 +118,24 @@ impl PartNames {
 
 /// The name that a part bears until its commit.
 pub(crate) fn hidden(part: &str) -> String {
-    format!(".{part}{IN_PROGRESS}")
+    let (bucket, part) = split(part);
+    within(bucket, &format!(".{part}{IN_PROGRESS}"))
 }
 
 /// The name that the result of a merge bears until its commit: that of the part it will appear as, and of who merges.
 pub(crate) fn compacting(part: &str, uid: Uid) -> String {
-    format!(".{part}.{uid}{COMPACTING}")
+    let (bucket, part) = split(part);
+    within(bucket, &format!(".{part}.{uid}{COMPACTING}"))
+}
+
+/// The bucket (empty for none) and the file that a name consists of.
+pub(crate) fn split(name: &str) -> (&str, &str) {
+    name.rsplit_once('/').unwrap_or(("", name))
+}
+
+/// The name of a file in a bucket, which may be empty for none.
+pub(crate) fn within(bucket: &str, file: &str) -> String {
+    if bucket.is_empty() { file.to_owned() } else { format!("{bucket}/{file}") }
 }
 
 /// The path of a name that came out of stored state. A name that would lead elsewhere is refused.
@@ -127,7 +144,8 @@ pub(crate) fn compacting(part: &str, uid: Uid) -> String {
 ///
 /// [`Error::State`].
 pub(crate) fn path_in(dir: &Path, name: &str) -> Result<PathBuf> {
-    if name.is_empty() || name == "." || name.contains(['/', '\\', '\0']) || name.contains("..") {
+    let leads_out = |part: &str| part.is_empty() || part == "." || part.contains("..");
+    if name.contains(['\\', '\0']) || name.split('/').any(leads_out) {
         return Err(Error::state("file name", format!("{name:?} is not a name within {}", dir.display())));
     }
     Ok(dir.join(name))
@@ -225,9 +243,23 @@ mod tests {
 
     #[test]
     fn names_out_of_stored_state_cannot_leave_the_directory() {
-        for name in ["", ".", "..", "../x", "a/b", "/etc/passwd", "a\0"] {
+        for name in ["", ".", "..", "../x", "a/../b", "a//b", "a/", "/etc/passwd", "a\0"] {
             assert!(path_in(Path::new("/out"), name).is_err(), "{name:?}");
         }
         assert_eq!(path_in(Path::new("/out"), ".part").unwrap(), Path::new("/out/.part"));
+        assert_eq!(path_in(Path::new("/out"), "day=1/.p").unwrap(), Path::new("/out/day=1/.p"));
+    }
+
+    #[test]
+    fn a_file_of_a_bucket_is_hidden_within_it() {
+        let names = PartNames::new("p", ".x").unwrap();
+        let uid = Uid { attempt: AttemptId { run: RunId(1), number: 2 }, subtask: 3 };
+        let part = within("day=1/h=2", &names.part(uid, 4));
+        assert_eq!(names.parse(&part), Some(PartId { uid, counter: 4 }));
+        let hidden = hidden(&part);
+        assert!(hidden.starts_with("day=1/h=2/.p-") && names.owner(&hidden).is_some(), "{hidden}");
+        let merged = compacting(&part, uid);
+        assert!(merged.starts_with("day=1/h=2/.p-") && names.owner(&merged).is_some(), "{merged}");
+        assert!(names.beside(&merged).is_some_and(|name| name.starts_with("day=1/h=2/p-")));
     }
 }

@@ -1,5 +1,6 @@
 //! A part that is being written: its file, and what of it was handed over to the file.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use connector_api::env::{Access, Environment, File, FileLock, Metadata};
 use connector_api::{Error, Result};
 
-use super::committable::{FileCommittable, WriterState};
+use super::committable::{Staged, StagedFile, WriterState};
 use super::job::Job;
 use super::naming;
 
@@ -24,8 +25,12 @@ pub(crate) struct PartFile {
 }
 
 impl PartFile {
-    /// Makes a new file, which must not exist.
-    pub(crate) fn create(env: &Environment, path: PathBuf, locked: bool) -> Result<Self> {
+    /// Makes a new file, which must not exist, and its bucket's directory where that is missing.
+    pub(crate) fn create(env: &Environment, dir: &Path, name: &str, locked: bool) -> Result<Self> {
+        let path = naming::path_in(dir, name)?;
+        if let Some(bucket) = path.parent().filter(|parent| *parent != dir) {
+            env.fs.create_dir_all(bucket).map_err(Error::io("make directory", bucket))?;
+        }
         let file = env.fs.open(&path, Access::CreateNew).map_err(Error::io("create", &path))?;
         let lock = if locked { Some(env.fs.lock(&path).map_err(Error::io("lock", &path))?) } else { None };
         env.crash.hit("file-writer/after-create");
@@ -83,9 +88,10 @@ impl Part {
         self.deadline
     }
 
-    /// Counts bytes that were gathered for it.
-    pub(crate) fn grow(&mut self, bytes: u64) {
+    /// Counts what was gathered for it.
+    pub(crate) fn grow(&mut self, bytes: u64, rows: u64) {
         self.state.length += bytes;
+        self.state.rows += rows;
     }
 
     /// Hands gathered bytes over to the file, after the hand-over before.
@@ -123,9 +129,9 @@ impl Part {
     }
 
     /// The part as it is committed, once it is closed.
-    pub(crate) fn into_committable(self) -> FileCommittable {
-        let WriterState { staged, name, length, created_at: _ } = self.state;
-        FileCommittable { staged, name, length, inputs: Vec::new() }
+    pub(crate) fn into_staged(self) -> StagedFile {
+        let WriterState { staged, name, length, rows, created_at: _ } = self.state;
+        StagedFile { staged: Staged::Hidden(staged), name, length, rows, parts: 1, inputs: Vec::new() }
     }
 }
 
@@ -145,10 +151,8 @@ pub(crate) fn look(env: &Environment, path: &Path) -> Result<Option<Metadata>> {
 ///
 /// The system's; a file that is gone is fine.
 pub(crate) fn remove_visible(env: &Environment, dir: &Path, names: &[String]) -> Result<()> {
-    if names.is_empty() {
-        return Ok(());
-    }
-    env.fs.sync_dir(dir).map_err(Error::io("sync", dir))?;
+    let dirs = buckets(dir, names.iter().map(String::as_str))?;
+    sync_dirs(env, &dirs)?;
     for name in names {
         let path = naming::path_in(dir, name)?;
         match env.fs.remove_file(&path) {
@@ -158,7 +162,18 @@ pub(crate) fn remove_visible(env: &Environment, dir: &Path, names: &[String]) ->
             Ok(()) | Err(_) => {}
         }
     }
-    env.fs.sync_dir(dir).map_err(Error::io("sync", dir))
+    sync_dirs(env, &dirs)
+}
+
+/// The directories that files of these names lie in, each once.
+pub(crate) fn buckets<'a>(dir: &Path, names: impl IntoIterator<Item = &'a str>) -> Result<BTreeSet<PathBuf>> {
+    let bucket = |name| Ok(naming::path_in(dir, name)?.parent().unwrap_or(dir).to_path_buf());
+    names.into_iter().map(bucket).collect()
+}
+
+/// Makes what happened to the names in these directories durable.
+pub(crate) fn sync_dirs(env: &Environment, dirs: &BTreeSet<PathBuf>) -> Result<()> {
+    dirs.iter().try_for_each(|dir| env.fs.sync_dir(dir).map_err(Error::io("sync", dir)))
 }
 
 /// One file that goes into another.

@@ -12,7 +12,7 @@ use connector_api::{Error, Result};
 use super::committable::WriterState;
 use super::config::SinkConfig;
 use super::naming::{self, Uid};
-use super::part::{PartFile, Piece, concatenate, look, shorter};
+use super::part::{PartFile, Piece, buckets, concatenate, look, shorter, sync_dirs};
 
 /// How long an attempt waits for its predecessor to let go of a part. Within one process that is one write or sync.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -95,12 +95,13 @@ fn copy(
     counter: u64,
 ) -> Result<(PartFile, WriterState)> {
     let dir: &Path = &config.dir;
-    let name = config.names.part(uid, counter);
+    let (bucket, _) = naming::split(&state.name);
+    let name = naming::within(bucket, &config.names.part(uid, counter));
     let staged = naming::hidden(&name);
-    let part = PartFile::create(env, dir.join(&staged), !config.rolling.on_checkpoint)?;
+    let part = PartFile::create(env, dir, &staged, !config.rolling.on_checkpoint)?;
     let pieces = [Piece { name: state.staged.clone(), length: state.length }];
     concatenate(env, dir, &pieces, &part, || Ok(()))?;
-    env.fs.sync_dir(dir).map_err(Error::io("sync", dir))?;
+    sync_dirs(env, &buckets(dir, [staged.as_str()])?)?;
     (state.staged, state.name) = (staged, name);
     Ok((part, state))
 }

@@ -10,9 +10,10 @@ use connector_api::id::AttemptId;
 use connector_api::sink::{References, SweepOrphans, WriterContext};
 use connector_api::{Error, Result};
 
-use super::committable::{FileCommittable, WriterState};
+use super::committable::{FileCommittable, StagedFile, WriterState};
 use super::compaction::{CompactorState, CoordinatorState, Request};
 use super::config::SinkConfig;
+use super::naming;
 
 /// Sweeps the sink's directory.
 #[derive(Debug)]
@@ -32,19 +33,15 @@ impl SweepOrphans for FileSweep {
 /// The hidden names that stored values refer to.
 fn needed(references: &References) -> Result<HashSet<String>> {
     let mut needed = HashSet::new();
-    let mut need = |staged: &str, inputs: &[String]| {
-        needed.insert(staged.to_owned());
-        needed.extend(inputs.iter().cloned());
-    };
-    for state in references.all::<WriterState>()? {
-        need(&state.staged, &[]);
-    }
-    let mut files = references.all::<FileCommittable>()?;
+    needed.extend(references.all::<WriterState>()?.into_iter().map(|state| state.staged));
+    let committables = references.all::<FileCommittable>()?.into_iter();
+    let mut files: Vec<StagedFile> = committables.filter_map(FileCommittable::into_file).collect();
     files.extend(references.all::<CoordinatorState>()?.into_iter().flat_map(|state| state.held));
     files.extend(references.all::<CompactorState>()?.into_iter().flat_map(|state| state.inputs));
     files.extend(references.all::<Request>()?.into_iter().flat_map(Request::into_files));
     for file in files {
-        need(&file.staged, &file.inputs);
+        needed.extend(file.hidden().map(str::to_owned));
+        needed.extend(file.inputs);
     }
     Ok(needed)
 }
@@ -55,33 +52,42 @@ fn sweep(
     attempt: AttemptId,
     needed: &HashSet<String>,
 ) -> Result<u64> {
-    let dir = &config.dir;
-    let entries = match env.fs.list(dir) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(0),
-        Err(e) => return Err(Error::io("list", dir)(e)),
-    };
     let mut swept = 0;
-    for entry in entries.iter().filter(|entry| !entry.is_dir) {
-        // Names that we give are text.
-        let Some(name) = entry.name.to_str() else { continue };
-        let Some(owner) = config.names.owner(name) else { continue };
-        let dead = owner.0.run == attempt.run && owner.0.number < attempt.number;
-        if !dead || needed.contains(name) {
-            continue;
+    let mut left = vec![(config.dir.clone(), String::new())];
+    while let Some((dir, bucket)) = left.pop() {
+        let entries = match env.fs.list(&dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == ErrorKind::NotFound => continue,
+            Err(e) => return Err(Error::io("list", &dir)(e)),
+        };
+        let mut removed = false;
+        for entry in entries {
+            // Names that we give are text.
+            let Some(name) = entry.name.to_str().map(|name| naming::within(&bucket, name)) else { continue };
+            if entry.is_dir {
+                if !entry.name.as_encoded_bytes().starts_with(b".") {
+                    left.push((dir.join(&entry.name), name));
+                }
+                continue;
+            }
+            let Some(owner) = config.names.owner(&name) else { continue };
+            let dead = owner.0.run == attempt.run && owner.0.number < attempt.number;
+            if !dead || needed.contains(&name) {
+                continue;
+            }
+            env.crash.hit("file-sweep/before-remove");
+            let path = dir.join(&entry.name);
+            match env.fs.remove_file(&path) {
+                Ok(()) => (swept, removed) = (swept + 1, true),
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) => return Err(Error::io("remove the orphan", &path)(e)),
+            }
+            tracing::info!(file = %path.display(), "removed an orphan of an earlier attempt");
         }
-        env.crash.hit("file-sweep/before-remove");
-        let path = dir.join(name);
-        match env.fs.remove_file(&path) {
-            Ok(()) => swept += 1,
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Err(e) => return Err(Error::io("remove the orphan", &path)(e)),
+        if removed {
+            env.crash.hit("file-sweep/before-sync");
+            env.fs.sync_dir(&dir).map_err(Error::io("sync", &dir))?;
         }
-        tracing::info!(file = %path.display(), "removed an orphan of an earlier attempt");
-    }
-    if swept > 0 {
-        env.crash.hit("file-sweep/before-sync");
-        env.fs.sync_dir(dir).map_err(Error::io("sync", dir))?;
     }
     Ok(swept)
 }

@@ -1,52 +1,101 @@
 //! The writer: rows into hidden parts, and closed parts to the committer.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_api::env::Environment;
 use connector_api::sink::{Checkpoint, CommittingWriter, Flush, SinkWriter, StatefulWriter, WriterContext};
-use connector_api::{Batch, Error, MessageBatch, Result, RowBatch};
+use connector_api::{Batch, Error, Result};
 
-use super::committable::{FileCommittable, WriterState};
+use super::buckets::Buckets;
+use super::committable::{FileCommittable, StagedFile, WriterState};
 use super::config::SinkConfig;
 use super::job::Job;
-use super::lines::{ENOUGH, Gathered};
 use super::naming::{self, Uid};
-use super::part::{Part, PartFile};
+use super::part::{Part, PartFile, buckets, sync_dirs};
 use super::{restore, rolling};
+use crate::format::{ENOUGH, Encode, FileBatch, Gathered};
 
 /// Closed parts that are being made durable at the same time. More would only hold files open.
 const MAX_CLOSING: usize = 4;
 
-/// Writes one part after the other.
+/// Writes one part after the other in each bucket.
 ///
 /// # The life of a part
 ///
-/// Made at its first row, under a hidden name that no other attempt gives. Rows are gathered and handed over to the file
-/// in large pieces, off the task. Once it is full, old, or a flush asks for it, it is *closed*: made durable in the background.
+/// Made at its first row, under a hidden name that no other attempt gives. Rows are encoded, gathered and handed over to the
+/// file in large pieces, off the task. Once it is full, old, or a flush asks for it, it is *closed*: made durable in the background.
 /// The next flush waits for that, makes the names durable, and [`prepare_commit`](CommittingWriter::prepare_commit) hands
 /// it over. A part that a checkpoint leaves open is durable up to the length in the state.
 #[derive(Debug)]
-pub(crate) struct FileWriter {
+pub(crate) struct FileWriter<B> {
     env: Environment,
     config: Arc<SinkConfig>,
     uid: Uid,
     counter: u64,
-    part: Option<Part>,
-    gathered: Gathered,
+    buckets: Buckets,
+    /// By bucket.
+    open: BTreeMap<Arc<str>, Open<B>>,
+    /// How often a part was written to, to tell which one was longest ago.
+    writes: u64,
     /// Closed, not known to be durable yet; oldest first.
-    closing: VecDeque<(Job<()>, FileCommittable)>,
+    closing: VecDeque<(Job<()>, StagedFile)>,
     /// Closed and durable, but perhaps for the name.
-    closed: Vec<FileCommittable>,
-    /// Names were made since the directory was last synced.
-    new_names: bool,
+    closed: Vec<StagedFile>,
+    /// Names of parts that were made since the directories were last synced.
+    new_names: Vec<String>,
     /// Durable, name and all: to be handed over.
-    pending: Vec<FileCommittable>,
+    pending: Vec<StagedFile>,
 }
 
-impl FileWriter {
-    /// Goes on with one part that a checkpoint left open, and closes the others.
+/// A part that takes rows.
+#[derive(Debug)]
+struct Open<B> {
+    part: Part,
+    encoder: Box<dyn Encode<B>>,
+    gathered: Gathered,
+    last_write: u64,
+}
+
+impl<B: FileBatch> Open<B> {
+    /// Adds rows from `row` on; gives the first that was not added.
+    fn add(&mut self, config: &SinkConfig, batch: &B, row: usize) -> Result<usize> {
+        let before = self.gathered.bytes();
+        let room = rolling::room(&config.rolling, self.length());
+        let next = self
+            .encoder
+            .add(batch, row, room, &mut self.gathered)
+            .map_err(|e| in_part(e, &self.part.state().name))?;
+        self.part.grow((self.gathered.bytes() - before) as u64, (next - row) as u64);
+        Ok(next)
+    }
+
+    /// About how long the part would be if it were closed now.
+    fn length(&self) -> u64 {
+        self.part.state().length.saturating_add(self.encoder.held())
+    }
+
+    /// Adds what ends the part.
+    fn finish(&mut self) -> Result<()> {
+        let before = self.gathered.bytes();
+        self.encoder.finish(&mut self.gathered).map_err(|e| in_part(e, &self.part.state().name))?;
+        self.part.grow((self.gathered.bytes() - before) as u64, 0);
+        Ok(())
+    }
+}
+
+/// Names the part in an error about data.
+fn in_part(error: Error, part: &str) -> Error {
+    match error {
+        Error::Data { origin, offset, reason } => Error::data(format!("{part}: {origin}"), offset, reason),
+        other => other,
+    }
+}
+
+impl<B: FileBatch> FileWriter<B> {
+    /// Goes on with one part in each bucket that a checkpoint left open, and closes the others.
     ///
     /// # Errors
     ///
@@ -68,11 +117,12 @@ impl FileWriter {
             config,
             uid: Uid { attempt: context.attempt, subtask: context.subtask },
             counter: 0,
-            part: None,
-            gathered: Gathered::default(),
+            buckets: Buckets,
+            open: BTreeMap::new(),
+            writes: 0,
             closing: VecDeque::new(),
             closed: Vec::new(),
-            new_names: false,
+            new_names: Vec::new(),
             pending: Vec::new(),
         };
         // The shortest has most room left.
@@ -83,50 +133,64 @@ impl FileWriter {
             let Some((file, state)) = reopened else { continue };
             let deadline = rolling::deadline(&writer.config.rolling, &writer.env, state.created_at);
             let room = rolling::room(&writer.config.rolling, state.length);
+            let bucket: Arc<str> = naming::split(&state.name).0.into();
             let part = Part::new(Arc::new(file), state, deadline);
-            if writer.part.is_none() && room > 0 {
-                writer.part = Some(part);
+            if room == 0 || writer.open.contains_key(&bucket) {
+                writer.pending.push(part.into_staged());
             } else {
-                writer.pending.push(part.into_committable());
+                writer.take_up(bucket, part, true)?;
             }
         }
         Ok(writer)
     }
 
-    /// Opens the part that the next row goes to, unless there is one.
-    async fn open_part(&mut self) -> Result<()> {
-        if self.part.is_some() {
-            return Ok(());
-        }
-        let name = self.config.names.part(self.uid, self.counter);
-        self.counter += 1;
-        self.new_names = true;
-        let staged = naming::hidden(&name);
-        let (env, path) = (self.env.clone(), self.config.dir.join(&staged));
-        let locked = !self.config.rolling.on_checkpoint;
-        let file = self.env.blocking("create a part", move || PartFile::create(&env, path, locked)).await?;
-        let created_at = self.env.clock.now_millis();
-        let state = WriterState { staged, name, length: 0, created_at };
-        let deadline = rolling::deadline(&self.config.rolling, &self.env, created_at);
-        self.part = Some(Part::new(Arc::new(file), state, deadline));
+    /// Rows of this bucket go to this part from now on.
+    fn take_up(&mut self, bucket: Arc<str>, part: Part, begun: bool) -> Result<()> {
+        let encoder = B::encoder(&self.config.write, begun)?;
+        let open = Open { part, encoder, gathered: Gathered::default(), last_write: self.writes };
+        self.open.insert(bucket, open);
         Ok(())
     }
 
-    /// Closes the part: it becomes durable in the background. Cancel-safe, since `idle` calls it.
-    async fn close_part(&mut self) -> Result<()> {
+    /// Opens the part that the next row of a bucket goes to, unless there is one.
+    async fn open_part(&mut self, bucket: &Arc<str>) -> Result<()> {
+        if self.open.contains_key(bucket) {
+            return Ok(());
+        }
+        while self.open.len() >= self.config.max_open {
+            let oldest = self.open.iter().min_by_key(|(_, open)| open.last_write).map(|(b, _)| b.clone());
+            let Some(oldest) = oldest else { break };
+            self.close_part(&oldest).await?;
+        }
+        let name = naming::within(bucket, &self.config.names.part(self.uid, self.counter));
+        self.counter += 1;
+        let staged = naming::hidden(&name);
+        self.new_names.push(staged.clone());
+        let (env, config, hidden) = (self.env.clone(), self.config.clone(), staged.clone());
+        let create = move || PartFile::create(&env, &config.dir, &hidden, !config.rolling.on_checkpoint);
+        let file = self.env.blocking("create a part", create).await?;
+        let created_at = self.env.clock.now_millis();
+        let state = WriterState { staged, name, length: 0, rows: 0, created_at };
+        let deadline = rolling::deadline(&self.config.rolling, &self.env, created_at);
+        self.take_up(bucket.clone(), Part::new(Arc::new(file), state, deadline), false)
+    }
+
+    /// Closes a part: it becomes durable in the background. Cancel-safe, since `idle` calls it.
+    async fn close_part(&mut self, bucket: &Arc<str>) -> Result<()> {
         while self.closing.len() >= MAX_CLOSING {
             self.await_oldest().await?;
         }
-        if let Some(part) = &mut self.part {
-            part.settle().await?;
+        if let Some(open) = self.open.get_mut(bucket) {
+            open.part.settle().await?;
         }
-        if let Some(mut part) = self.part.take() {
-            let job = part.sync(&self.env, self.gathered.take());
-            let committable = part.into_committable();
+        if let Some(mut open) = self.open.remove(bucket) {
+            open.finish()?;
+            let job = open.part.sync(&self.env, open.gathered.take());
+            let staged = open.part.into_staged();
             match job {
-                Some(job) => self.closing.push_back((job, committable)),
+                Some(job) => self.closing.push_back((job, staged)),
                 // A checkpoint made it durable, and nothing came after.
-                None => self.closed.push(committable),
+                None => self.closed.push(staged),
             }
         }
         Ok(())
@@ -137,64 +201,86 @@ impl FileWriter {
             let synced = job.done().await;
             let oldest = self.closing.pop_front();
             synced?;
-            self.closed.extend(oldest.map(|(_, committable)| committable));
+            self.closed.extend(oldest.map(|(_, staged)| staged));
         }
         Ok(())
     }
 
-    fn is_too_old(&self) -> bool {
-        let deadline = self.part.as_ref().and_then(Part::deadline);
-        deadline.is_some_and(|deadline| self.env.clock.monotonic() >= deadline)
+    /// Closes the parts whose age is up. Cancel-safe.
+    async fn close_aged(&mut self) -> Result<()> {
+        let now = self.env.clock.monotonic();
+        let is_up = |open: &Open<B>| open.part.deadline().is_some_and(|deadline| deadline <= now);
+        let aged: Vec<_> = self.open.iter().filter(|(_, open)| is_up(open)).map(|(b, _)| b.clone()).collect();
+        for bucket in aged {
+            self.close_part(&bucket).await?;
+        }
+        Ok(())
+    }
+
+    fn next_deadline(&self) -> Option<Duration> {
+        self.open.values().filter_map(|open| open.part.deadline()).min()
+    }
+
+    async fn write_to(&mut self, bucket: &Arc<str>, batch: &B) -> Result<()> {
+        let rows = batch.rows();
+        let mut row = 0;
+        while row < rows {
+            self.open_part(bucket).await?;
+            let Some(open) = self.open.get_mut(bucket) else { continue };
+            self.writes += 1;
+            open.last_write = self.writes;
+            row = open.add(&self.config, batch, row)?;
+            if open.length() >= self.config.rolling.size.0 {
+                self.close_part(bucket).await?;
+            } else if open.gathered.bytes() >= ENOUGH {
+                let chunks = open.gathered.take();
+                open.part.hand_over(&self.env, chunks).await?;
+            }
+        }
+        Ok(())
     }
 }
 
 #[async_trait]
-impl SinkWriter<MessageBatch> for FileWriter {
-    async fn write(&mut self, batch: Batch<MessageBatch>) -> Result<()> {
-        if self.is_too_old() {
-            self.close_part().await?;
-        }
-        let rows = batch.rows.rows();
-        let mut row = 0;
-        while row < rows {
-            self.open_part().await?;
-            let Some(part) = &mut self.part else { continue };
-            let before = self.gathered.bytes();
-            let room = rolling::room(&self.config.rolling, part.state().length);
-            row = self.gathered.add(&batch.rows, row, room, &part.state().name)?;
-            part.grow((self.gathered.bytes() - before) as u64);
-            if part.state().length >= self.config.rolling.size.0 {
-                self.close_part().await?;
-            } else if self.gathered.bytes() >= ENOUGH {
-                part.hand_over(&self.env, self.gathered.take()).await?;
-            }
+impl<B: FileBatch> SinkWriter<B> for FileWriter<B> {
+    async fn write(&mut self, batch: Batch<B>) -> Result<()> {
+        self.close_aged().await?;
+        for (bucket, batch) in self.buckets.deal(batch)? {
+            self.write_to(&bucket, &batch.rows).await?;
         }
         Ok(())
     }
 
     async fn flush(&mut self, why: Flush) -> Result<()> {
-        let mut in_place = None;
-        if self.config.rolling.on_checkpoint || why != Flush::Checkpoint || self.is_too_old() {
-            self.close_part().await?;
-        } else if let Some(part) = &mut self.part {
-            part.settle().await?;
-            in_place = part.sync(&self.env, self.gathered.take());
+        let mut in_place = Vec::new();
+        if self.config.rolling.on_checkpoint || why != Flush::Checkpoint {
+            let all: Vec<_> = self.open.keys().cloned().collect();
+            for bucket in all {
+                self.close_part(&bucket).await?;
+            }
+        } else {
+            self.close_aged().await?;
+            for open in self.open.values_mut() {
+                open.part.settle().await?;
+                in_place.extend(open.part.sync(&self.env, open.gathered.take()));
+            }
         }
         while !self.closing.is_empty() {
             self.await_oldest().await?;
         }
-        if let Some(mut job) = in_place {
+        for mut job in in_place {
             job.done().await?;
         }
-        if self.new_names {
+        if !self.new_names.is_empty() {
             let (env, config) = (self.env.clone(), self.config.clone());
+            let names: BTreeSet<String> = self.new_names.iter().cloned().collect();
             self.env
                 .blocking("sync the directory", move || {
                     env.crash.hit("file-writer/before-sync-dir");
-                    env.fs.sync_dir(&config.dir).map_err(Error::io("sync", &config.dir))
+                    sync_dirs(&env, &buckets(&config.dir, names.iter().map(String::as_str))?)
                 })
                 .await?;
-            self.new_names = false;
+            self.new_names.clear();
         }
         self.pending.append(&mut self.closed);
         self.env.crash.hit("file-writer/after-flush");
@@ -202,51 +288,48 @@ impl SinkWriter<MessageBatch> for FileWriter {
     }
 
     async fn idle(&mut self) -> Result<()> {
-        let Some(deadline) = self.part.as_ref().and_then(Part::deadline) else {
+        let Some(deadline) = self.next_deadline() else {
             return std::future::pending().await;
         };
         let now = self.env.clock.monotonic();
         if now < deadline {
             self.env.clock.sleep(deadline - now).await;
         }
-        self.close_part().await
+        self.close_aged().await
     }
 
     /// Waits for work under way, so that nothing is written or made after it returned. What is not in a checkpoint is left
     /// for the sweep of the next attempt.
     async fn close(&mut self) -> Result<()> {
-        self.gathered.take();
-        let settled = match &mut self.part {
-            Some(part) => part.settle().await,
-            None => Ok(()),
-        };
-        self.part = None;
         let mut closed = Ok(());
+        for (_, mut open) in std::mem::take(&mut self.open) {
+            closed = closed.and(open.part.settle().await);
+        }
         while !self.closing.is_empty() {
             closed = closed.and(self.await_oldest().await);
         }
-        settled.and(closed)
+        closed
     }
 }
 
-impl StatefulWriter<MessageBatch> for FileWriter {
+impl<B: FileBatch> StatefulWriter<B> for FileWriter<B> {
     type State = WriterState;
 
     fn snapshot(&mut self, at: Checkpoint) -> Result<Vec<WriterState>> {
-        if at.savepoint && self.part.is_some() {
+        if at.savepoint && !self.open.is_empty() {
             return Err(Error::contract("host", "took a savepoint without flushing the file writer for one"));
         }
         self.env.crash.hit("file-writer/snapshot");
-        Ok(self.part.iter().map(|part| part.state().clone()).collect())
+        Ok(self.open.values().map(|open| open.part.state().clone()).collect())
     }
 }
 
 #[async_trait]
-impl CommittingWriter<MessageBatch> for FileWriter {
+impl<B: FileBatch> CommittingWriter<B> for FileWriter<B> {
     type Committable = FileCommittable;
 
     async fn prepare_commit(&mut self) -> Result<Vec<FileCommittable>> {
         self.env.crash.hit("file-writer/before-prepare");
-        Ok(std::mem::take(&mut self.pending))
+        Ok(std::mem::take(&mut self.pending).into_iter().map(FileCommittable::File).collect())
     }
 }

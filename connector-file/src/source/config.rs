@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::select::Selection;
+use crate::format::{FileBatch, Format};
 
 /// The largest `max_record` that batches allow for.
 const LARGEST_RECORD: u64 = 1 << 30;
@@ -43,14 +44,6 @@ pub struct SourceOptions {
     pub max_record: ByteSize,
 }
 
-/// How bytes become records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// Each line is a record: its bytes without the terminator, which is `\n` or `\r\n`. The last line may lack it.
-    Lines,
-}
-
 fn yes() -> bool {
     true
 }
@@ -68,6 +61,25 @@ fn default_max_record() -> ByteSize {
 pub(crate) struct SourceConfig {
     pub(crate) selection: Selection,
     pub(crate) split_size: u64,
+    pub(crate) read: ReadOptions,
+}
+
+impl ReadOptions {
+    /// Whether the position of a split is the offset of a byte in its file.
+    pub(crate) fn positions_are_offsets(&self) -> bool {
+        match self.format {
+            Format::Lines | Format::Json | Format::Csv | Format::Raw => true,
+            Format::Parquet => false,
+        }
+    }
+}
+
+/// How the content of a file is read.
+#[derive(Clone, Debug)]
+pub struct ReadOptions {
+    /// What files consist of.
+    pub(crate) format: Format,
+    /// The largest record in bytes.
     pub(crate) max_record: usize,
 }
 
@@ -86,8 +98,15 @@ impl SourceOptions {
     }
 
     /// Checks what can be told from the options alone. `name` makes the full path of an option of its name.
-    pub(crate) fn checked(&self, base_dir: &Path, name: &dyn Fn(&str) -> String) -> Result<SourceConfig> {
+    pub(crate) fn checked<B: FileBatch>(
+        &self,
+        base_dir: &Path,
+        name: &dyn Fn(&str) -> String,
+    ) -> Result<SourceConfig> {
         let refuse = |option: &str, reason: &str| Err(Error::config(name(option), reason));
+        if let Err(reason) = B::carries(self.format) {
+            return refuse("format", &reason);
+        }
         if self.split_size.0 == 0 {
             return refuse("split_size", "must be at least 1 B");
         }
@@ -97,7 +116,10 @@ impl SourceOptions {
         Ok(SourceConfig {
             selection: Selection::new(self, base_dir, name)?,
             split_size: self.split_size.0,
-            max_record: usize::try_from(self.max_record.0).unwrap_or(usize::MAX),
+            read: ReadOptions {
+                format: self.format,
+                max_record: usize::try_from(self.max_record.0).unwrap_or(usize::MAX),
+            },
         })
     }
 }
@@ -105,18 +127,19 @@ impl SourceOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use connector_api::MessageBatch;
     use connector_api::factory::{OptionSet, Options};
 
     fn parse(text: &str) -> Result<SourceConfig> {
         let options = Options::new("source", serde_json::from_str(text).unwrap());
         let parsed: SourceOptions = options.parse()?;
-        parsed.checked(Path::new("/base"), &|name| options.path(name))
+        parsed.checked::<MessageBatch>(Path::new("/base"), &|name| options.path(name))
     }
 
     #[test]
     fn the_example_of_the_contract_reads() {
         let config = parse(r#"{"path": "in", "format": "lines"}"#).unwrap();
-        assert_eq!((config.split_size, config.max_record), (64 << 20, 16 << 20));
+        assert_eq!((config.split_size, config.read.max_record), (64 << 20, 16 << 20));
     }
 
     #[test]
@@ -125,7 +148,8 @@ mod tests {
             (r#"{"format": "lines"}"#, "source.path"),
             (r#"{"path": "", "format": "lines"}"#, "source.path"),
             (r#"{"path": "in/[a", "format": "lines"}"#, "source.path"),
-            (r#"{"path": "in", "format": "csv"}"#, "source.format"),
+            (r#"{"path": "in", "format": "xml"}"#, "source.format"),
+            (r#"{"path": "in", "format": "parquet"}"#, "source.format"),
             (r#"{"path": "in", "format": "lines", "include": ["{a"]}"#, "source.include"),
             (r#"{"path": "in", "format": "lines", "exclude": ["[z-a]"]}"#, "source.exclude"),
             (r#"{"path": "in", "format": "lines", "split_size": 0}"#, "source.split_size"),

@@ -3,36 +3,37 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use connector_api::Result;
 use connector_api::factory::{FactoryContext, OptionSet, Options, SourceFactory};
 use connector_api::source::{BoxSource, erase};
-use connector_api::{MessageBatch, Result};
 
 use super::FileSource;
 use super::config::{SourceConfig, SourceOptions};
 use super::listing::check;
+use crate::format::FileBatch;
 
 /// Makes file sources from options.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FileSourceFactory;
 
-fn read(options: &Options, context: &FactoryContext) -> Result<SourceConfig> {
+fn read<B: FileBatch>(options: &Options, context: &FactoryContext) -> Result<SourceConfig> {
     let parsed: SourceOptions = options.parse()?;
-    parsed.checked(&context.base_dir, &|name| options.path(name))
+    parsed.checked::<B>(&context.base_dir, &|name| options.path(name))
 }
 
 #[async_trait]
-impl SourceFactory<MessageBatch> for FileSourceFactory {
+impl<B: FileBatch> SourceFactory<B> for FileSourceFactory {
     fn options(&self) -> OptionSet {
         OptionSet::of::<SourceOptions>()
     }
 
-    fn create(&self, options: &Options, context: &FactoryContext) -> Result<BoxSource<MessageBatch>> {
-        Ok(erase(FileSource::of(read(options, context)?)))
+    fn create(&self, options: &Options, context: &FactoryContext) -> Result<BoxSource<B>> {
+        Ok(erase(FileSource::<B>::of(read::<B>(options, context)?)))
     }
 
     /// The path exists, and can be opened (a file) or listed (a directory, or the part of a glob without wildcards).
     async fn check(&self, options: &Options, context: &FactoryContext) -> Result<()> {
-        let config = read(options, context)?;
+        let config = read::<B>(options, context)?;
         let fs = Arc::clone(&context.env.fs);
         context.env.blocking("check the path", move || check(&config.selection, &*fs)).await
     }

@@ -21,6 +21,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 
+use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,43 +30,45 @@ use connector_api::source::{Boundedness, EnumeratorSetup, ReaderContext, Source}
 use connector_api::{MessageBatch, Result};
 use connector_base::reader::{ReaderOptions, SplitFetchReader};
 
-pub use config::{Format, SourceOptions};
+pub use config::{ReadOptions, SourceOptions};
 pub use enumerator::{CRASH_POINTS, FileEnumerator, FileEnumeratorState};
 pub use factory::FileSourceFactory;
 pub use reader::{FileReader, FileSplits};
 pub use split::{FileSplit, FileState, RelativePath};
 
+use crate::format::FileBatch;
 use config::SourceConfig;
 
-/// The source by name.
-pub(crate) fn factory() -> &'static dyn SourceFactory<MessageBatch> {
+/// The source by name, for batches `B`.
+pub(crate) fn factory<B: FileBatch>() -> &'static dyn SourceFactory<B> {
     &FileSourceFactory
 }
 
-/// A bounded source over files.
+/// A source over files, as batches `B`.
 #[derive(Clone, Debug)]
-pub struct FileSource {
+pub struct FileSource<B = MessageBatch> {
     config: Arc<SourceConfig>,
+    batch: PhantomData<fn() -> B>,
 }
 
-impl FileSource {
+impl<B: FileBatch> FileSource<B> {
     /// A source of these options. A relative `path` is relative to `base_dir`.
     ///
     /// # Errors
     ///
     /// [`Error::Config`](connector_api::Error::Config) naming the option.
     pub fn new(options: &SourceOptions, base_dir: &Path) -> Result<Self> {
-        Ok(Self::of(options.checked(base_dir, &str::to_owned)?))
+        Ok(Self::of(options.checked::<B>(base_dir, &str::to_owned)?))
     }
 
     fn of(config: SourceConfig) -> Self {
-        Self { config: Arc::new(config) }
+        Self { config: Arc::new(config), batch: PhantomData }
     }
 }
 
-impl Source for FileSource {
+impl<B: FileBatch> Source for FileSource<B> {
     type Enumerator = FileEnumerator;
-    type Reader = SplitFetchReader<FileSplits>;
+    type Reader = SplitFetchReader<FileSplits<B>>;
 
     fn boundedness(&self) -> Boundedness {
         Boundedness::Bounded

@@ -12,6 +12,8 @@ use connector_api::id::SplitId;
 use connector_api::source::Split;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::config::ReadOptions;
+
 /// A path below the path of the option, so that a checkpoint stays valid when the whole tree moves. Never empty, never
 /// leading out. Names need not be UTF-8. Cloning is cheap.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -118,7 +120,8 @@ pub struct FileSplit {
     pub length: u64,
     /// The file when it was found.
     pub file: FileState,
-    /// Where the first record starts that was not read yet; none before the first.
+    /// Where reading goes on, once it began: the offset of the first record not read yet, or what the format counts by
+    /// instead. [`READ`](Self::READ) when nothing is left.
     pub position: Option<u64>,
 }
 
@@ -137,9 +140,13 @@ impl FileSplit {
         self.offset.saturating_add(self.length)
     }
 
+    /// The position of a split that was read to its end.
+    pub const READ: u64 = u64::MAX;
+
     /// Whether all its records were read.
-    pub(crate) fn is_finished(&self) -> bool {
-        self.position.is_some_and(|position| position >= self.end())
+    pub(crate) fn is_finished(&self, options: &ReadOptions) -> bool {
+        let end = if options.positions_are_offsets() { self.end() } else { Self::READ };
+        self.position.is_some_and(|position| position >= end)
     }
 }
 

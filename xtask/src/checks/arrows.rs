@@ -8,11 +8,18 @@ use crate::{Result, shell};
 const BELOW: &[(&str, &[&str])] = &[
     ("connector-api", &[]),
     ("connector-base", &["connector-api"]),
-    ("connector-file", &["connector-api", "connector-base"]),
+    ("connector-file", &["connector-api", "connector-base", "connector-formats"]),
+    ("connector-formats", &["connector-api"]),
     ("connector-runtime", &["connector-api"]),
-    ("testkit", &["connector-api", "connector-runtime"]),
-    ("connector-cli", &["connector-api", "connector-base", "connector-file", "connector-runtime"]),
-    ("benches", &["connector-api", "connector-base", "connector-file", "connector-runtime"]),
+    ("testkit", &["connector-api", "connector-formats", "connector-runtime"]),
+    (
+        "connector-cli",
+        &["connector-api", "connector-base", "connector-file", "connector-formats", "connector-runtime"],
+    ),
+    (
+        "benches",
+        &["connector-api", "connector-base", "connector-file", "connector-formats", "connector-runtime"],
+    ),
     // What an engine's author copies: the library knows no connector, the program beside it moves files.
     ("mailbox-host", &["connector-api", "connector-file", "connector-runtime"]),
     ("tutorial", &["connector-api", "connector-base"]),

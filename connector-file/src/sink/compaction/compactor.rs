@@ -58,7 +58,7 @@ impl Compactor {
         let (number, result) = merged;
         // Also after a failure: `close` waits for those that are left.
         self.running.remove(&number);
-        out.emit(result?);
+        out.emit(result?.into());
         Ok(())
     }
 }
@@ -76,7 +76,7 @@ impl Operator for Compactor {
         out: &mut Output<FileCommittable>,
     ) -> Result<()> {
         match request {
-            Request::Pass(file) => out.emit(file),
+            Request::Pass(committable) => out.emit(committable),
             Request::Merge(inputs) => self.held.push(CompactorState { checkpoint: at.0, inputs }),
         }
         Ok(())
@@ -84,7 +84,7 @@ impl Operator for Compactor {
 
     async fn prepare(&mut self, how: Prepare, out: &mut Output<FileCommittable>) -> Result<()> {
         if self.drains {
-            self.held.drain(..).flat_map(|state| state.inputs).for_each(|file| out.emit(file));
+            self.held.drain(..).flat_map(|state| state.inputs).for_each(|file| out.emit(file.into()));
             return Ok(());
         }
         while !self.running.is_empty() {

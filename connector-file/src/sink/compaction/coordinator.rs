@@ -1,5 +1,6 @@
 //! The coordinator: gathers parts over writers and checkpoints, and says which are merged.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,8 +12,9 @@ use connector_api::sink::{Checkpoint, Operator, OperatorContext, Output, Prepare
 use super::pack::{is_near, pack};
 use super::present::still_hidden;
 use super::state::{CoordinatorState, Request};
-use crate::sink::committable::FileCommittable;
+use crate::sink::committable::{FileCommittable, StagedFile};
 use crate::sink::config::{Compaction, SinkConfig};
+use crate::sink::naming;
 
 /// Fires every so many checkpoints, counted from the first part that it holds; at once when no more input will come.
 #[derive(Debug)]
@@ -23,7 +25,7 @@ pub(crate) struct Coordinator {
     every: u32,
     size: Option<u64>,
     checkpoints: u32,
-    held: Vec<FileCommittable>,
+    held: Vec<StagedFile>,
     ended: bool,
 }
 
@@ -54,9 +56,14 @@ impl Coordinator {
         let mut held = std::mem::take(&mut self.held);
         let names = &self.config.names;
         held.sort_by_cached_key(|file| (names.parse(&file.name), file.name.clone()));
-        for mut group in pack(held, self.size) {
+        // Only files of one bucket are merged.
+        let mut buckets: BTreeMap<String, Vec<StagedFile>> = BTreeMap::new();
+        for file in held {
+            buckets.entry(naming::split(&file.name).0.to_owned()).or_default().push(file);
+        }
+        for mut group in buckets.into_values().flat_map(|files| pack(files, self.size)) {
             match group.len() {
-                1 => group.drain(..).for_each(|file| out.emit(Request::Pass(file))),
+                1 => group.drain(..).for_each(|file| out.emit(Request::Pass(file.into()))),
                 _ => out.emit(Request::Merge(group)),
             }
         }
@@ -72,14 +79,17 @@ impl Operator for Coordinator {
 
     async fn process(
         &mut self,
-        file: FileCommittable,
+        committable: FileCommittable,
         _: CheckpointId,
         out: &mut Output<Request>,
     ) -> Result<()> {
-        if self.every == 0 || self.size.is_some_and(|size| is_near(file.length, size)) {
-            out.emit(Request::Pass(file));
-        } else {
-            self.held.push(file);
+        match committable {
+            FileCommittable::File(file)
+                if self.every > 0 && !self.size.is_some_and(|size| is_near(file.length, size)) =>
+            {
+                self.held.push(file);
+            }
+            other => out.emit(Request::Pass(other)),
         }
         Ok(())
     }
@@ -89,7 +99,7 @@ impl Operator for Coordinator {
             return Ok(());
         }
         if self.every == 0 {
-            self.held.drain(..).for_each(|file| out.emit(Request::Pass(file)));
+            self.held.drain(..).for_each(|file| out.emit(Request::Pass(file.into())));
             return Ok(());
         }
         self.checkpoints = self.checkpoints.saturating_add(1);

@@ -8,13 +8,13 @@ use connector_api::env::{Access, Environment};
 use connector_api::{Error, Result};
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 
-use crate::sink::committable::FileCommittable;
+use crate::sink::committable::{Staged, StagedFile};
 use crate::sink::config::SinkConfig;
 use crate::sink::naming::{self, Uid};
-use crate::sink::part::{PartFile, Piece, concatenate, look};
+use crate::sink::part::{PartFile, Piece, buckets, concatenate, look, sync_dirs};
 
 /// The number of a merge, and its result.
-pub(super) type Merged = (u64, Result<FileCommittable>);
+pub(super) type Merged = (u64, Result<StagedFile>);
 
 /// Does merges in the background, one at a time: several at once would only wait for one device.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: VecDeque<(u64, Vec<FileCommittable>)>,
+    waiting: VecDeque<(u64, Vec<StagedFile>)>,
     works: bool,
 }
 
@@ -48,7 +48,7 @@ impl Merger {
     }
 
     /// Begins a merge, or lets it wait for the ones before. Its result comes with this number.
-    pub(super) fn begin(&self, number: u64, inputs: Vec<FileCommittable>) {
+    pub(super) fn begin(&self, number: u64, inputs: Vec<StagedFile>) {
         let mut queue = self.shared.queue();
         queue.waiting.push_back((number, inputs));
         if !std::mem::replace(&mut queue.works, true) {
@@ -92,7 +92,7 @@ impl Worker {
         }
     }
 
-    fn next(&mut self) -> Option<(u64, Vec<FileCommittable>)> {
+    fn next(&mut self) -> Option<(u64, Vec<StagedFile>)> {
         let mut queue = self.shared.queue();
         let next = queue.waiting.pop_front();
         queue.works = next.is_some();
@@ -118,7 +118,7 @@ impl Drop for Worker {
 }
 
 impl Shared {
-    fn report(&self, number: u64, merged: Result<FileCommittable>) {
+    fn report(&self, number: u64, merged: Result<StagedFile>) {
         // The receiver is gone when the compactor was dropped: then nobody wants the result.
         let _ = self.done.unbounded_send((number, merged));
     }
@@ -131,7 +131,7 @@ impl Shared {
         if self.given_up.load(Ordering::Relaxed) { Err(Error::Cancelled("merge".into())) } else { Ok(()) }
     }
 
-    fn merge(&self, inputs: Vec<FileCommittable>) -> Result<FileCommittable> {
+    fn merge(&self, inputs: Vec<StagedFile>) -> Result<StagedFile> {
         let dir = &self.config.dir;
         for input in &inputs {
             self.check_input(input)?;
@@ -142,21 +142,28 @@ impl Shared {
         let path = naming::path_in(dir, &staged)?;
         let file = self.env.fs.open(&path, Access::CreateNew).map_err(Error::io("create", &path))?;
         let into = PartFile { file, path, _lock: None };
-        let pieces: Vec<_> =
-            inputs.iter().map(|input| Piece { name: input.staged.clone(), length: input.length }).collect();
+        let pieces =
+            inputs.iter().map(|input| Ok(Piece { name: hidden(input)?.to_owned(), length: input.length }));
+        let pieces: Vec<_> = pieces.collect::<Result<_>>()?;
         let length = concatenate(&self.env, dir, &pieces, &into, || {
             self.env.crash.hit("file-compactor/mid-merge");
             self.check()
         })?;
         self.env.crash.hit("file-compactor/after-merge");
-        self.env.fs.sync_dir(dir).map_err(Error::io("sync", dir))?;
+        sync_dirs(&self.env, &buckets(dir, [staged.as_str()])?)?;
         self.env.crash.hit("file-compactor/after-sync");
-        let inputs = inputs.into_iter().flat_map(|input| std::iter::once(input.staged).chain(input.inputs));
-        Ok(FileCommittable { staged, name, length, inputs: inputs.collect() })
+        let (mut rows, mut parts, mut gone) = (0_u64, 0_u32, Vec::with_capacity(inputs.len()));
+        for input in inputs {
+            rows = rows.saturating_add(input.rows);
+            parts = parts.saturating_add(input.parts);
+            gone.push(hidden(&input)?.to_owned());
+            gone.extend(input.inputs);
+        }
+        Ok(StagedFile { staged: Staged::Hidden(staged), name, length, rows, parts, inputs: gone })
     }
 
-    fn check_input(&self, input: &FileCommittable) -> Result<()> {
-        let path = naming::path_in(&self.config.dir, &input.staged)?;
+    fn check_input(&self, input: &StagedFile) -> Result<()> {
+        let path = naming::path_in(&self.config.dir, hidden(input)?)?;
         match look(&self.env, &path)? {
             Some(at) if at.len == input.length => Ok(()),
             Some(at) => {
@@ -173,4 +180,9 @@ impl Shared {
             ))),
         }
     }
+}
+
+fn hidden(input: &StagedFile) -> Result<&str> {
+    let reason = || Error::state("file-compactor", format!("{} was not staged in a file", input.name));
+    input.hidden().ok_or_else(reason)
 }

@@ -1,6 +1,6 @@
 //! Which parts are merged with which.
 
-use crate::sink::committable::FileCommittable;
+use crate::sink::committable::StagedFile;
 
 /// Whether a part is left alone: 80 % of the wanted size or more.
 pub(super) fn is_near(length: u64, size: u64) -> bool {
@@ -11,11 +11,11 @@ pub(super) fn is_near(length: u64, size: u64) -> bool {
 /// order is kept within each group, and groups stand in the order of their first parts.
 ///
 /// A part that is near the size, or larger, makes a group of its own.
-pub(super) fn pack(files: Vec<FileCommittable>, size: Option<u64>) -> Vec<Vec<FileCommittable>> {
+pub(super) fn pack(files: Vec<StagedFile>, size: Option<u64>) -> Vec<Vec<StagedFile>> {
     let Some(size) = size else {
         return if files.is_empty() { Vec::new() } else { vec![files] };
     };
-    let mut groups: Vec<(u64, Vec<FileCommittable>)> = Vec::new();
+    let mut groups: Vec<(u64, Vec<StagedFile>)> = Vec::new();
     // Groups below this index are near the size: they take no more. Keeps long lists from being searched again and again.
     let mut first_open = 0;
     for file in files {
@@ -39,12 +39,15 @@ pub(super) fn pack(files: Vec<FileCommittable>, size: Option<u64>) -> Vec<Vec<Fi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::committable::Staged;
 
     fn packed(lengths: &[u64], size: Option<u64>) -> Vec<Vec<u64>> {
-        let file = |&length: &u64| FileCommittable {
-            staged: String::new(),
+        let file = |&length: &u64| StagedFile {
+            staged: Staged::Hidden(String::new()),
             name: String::new(),
             length,
+            rows: 1,
+            parts: 1,
             inputs: Vec::new(),
         };
         let groups = pack(lengths.iter().map(file).collect(), size);

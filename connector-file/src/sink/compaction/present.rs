@@ -5,7 +5,7 @@ use std::sync::Arc;
 use connector_api::Result;
 use connector_api::sink::OperatorContext;
 
-use crate::sink::committable::FileCommittable;
+use crate::sink::committable::StagedFile;
 use crate::sink::config::SinkConfig;
 use crate::sink::naming;
 use crate::sink::part::{look, remove_visible};
@@ -22,8 +22,8 @@ use crate::sink::part::{look, remove_visible};
 pub(super) async fn still_hidden(
     context: &OperatorContext,
     config: &Arc<SinkConfig>,
-    files: Vec<FileCommittable>,
-) -> Result<Vec<FileCommittable>> {
+    files: Vec<StagedFile>,
+) -> Result<Vec<StagedFile>> {
     if !context.restored.is_some_and(|restored| restored.going_back) {
         return Ok(files);
     }
@@ -31,7 +31,11 @@ pub(super) async fn still_hidden(
     let looked = context.env.blocking("look for parts to merge", move || {
         let (mut hidden, mut stale) = (Vec::with_capacity(files.len()), Vec::new());
         for file in files {
-            let path = naming::path_in(&config.dir, &file.staged)?;
+            let Some(staged) = file.hidden().map(str::to_owned) else {
+                hidden.push(file);
+                continue;
+            };
+            let path = naming::path_in(&config.dir, &staged)?;
             let is_there = look(&env, &path)?.is_some();
             let is_visible = look(&env, &naming::path_in(&config.dir, &file.name)?)?.is_some();
             if is_there && !is_visible {
@@ -42,7 +46,7 @@ pub(super) async fn still_hidden(
                 part = %path.display(),
                 "is not merged: it became visible after the checkpoint that the job went back to"
             );
-            stale.push(file.staged);
+            stale.push(staged);
             stale.extend(file.inputs);
         }
         remove_visible(&env, &config.dir, &stale)?;

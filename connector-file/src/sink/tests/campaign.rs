@@ -7,7 +7,7 @@ use std::time::Duration;
 use connector_api::env::Environment;
 use connector_api::factory::{ByteSize, Span};
 use connector_api::sink::{Flush, References, Sink};
-use connector_api::{Error, Result};
+use connector_api::{Error, MessageBatch, Result};
 use testkit::crash::CrashRecorder;
 use testkit::fs::{Fault, OpKind, PowerCut, Rule, SimFs};
 use testkit::random::SeededRandom;
@@ -141,7 +141,9 @@ impl Job {
         if self.fs.is_frozen() {
             self.fs = self.fs.process_crash();
         }
-        let plan = FileSink::new(&self.options, Path::new("/")).and_then(|sink| sink.plan()).unwrap();
+        let plan = FileSink::<MessageBatch>::new(&self.options, Path::new("/"))
+            .and_then(|sink| sink.plan())
+            .unwrap();
         let context = context(&sim::environment(&self.fs, 0), u64::MAX, 0, 1);
         plan.sweep.unwrap().sweep(context, References::new(Vec::new())).await.unwrap();
     }
@@ -184,7 +186,7 @@ impl Job {
         self.attempts += 1;
         let mut env = sim::environment(&self.fs, self.coins.below(u64::MAX));
         env.crash = recorder.points();
-        let plan = FileSink::new(&self.options, Path::new("/"))?.plan()?;
+        let plan = FileSink::<MessageBatch>::new(&self.options, Path::new("/"))?.plan()?;
         if self.goes_back && self.retained.len() > 1 && self.coins.chance(40) {
             self.retained.pop();
             self.went_back_to = self.retained.last().map(|stored| stored.id);

@@ -10,7 +10,7 @@ use connector_api::sink::{BatchCommitter, CommitBatch, CommitRequest, Outcome};
 use testkit::fs::{Fault, OpKind, Rule};
 
 use super::{DIR, commit, context, going_back, named, names, part, simulated, staged};
-use crate::sink::committable::FileCommittable;
+use crate::sink::committable::{FileCommittable, Staged, StagedFile};
 use crate::sink::committer::FileCommitter;
 use crate::sink::config::SinkOptions;
 use crate::sink::naming::{self, Uid};
@@ -43,7 +43,7 @@ fn a_file_that_is_there_is_never_overwritten() {
 #[test]
 fn a_staged_file_of_another_length_is_not_published() {
     simulated(|fs, env| async move {
-        let file = FileCommittable { length: 1, ..staged(&fs, "part-a", "a\n") };
+        let file = StagedFile { length: 1, ..staged(&fs, "part-a", "a\n") };
         let outcomes = commit(&context(&env, 2, 0, 1), &[file]).await;
         assert!(matches!(&outcomes[..], [Outcome::Fatal(e)] if e.to_string().contains("changed after")));
         assert!(names(&fs, false).is_empty());
@@ -54,12 +54,7 @@ fn a_staged_file_of_another_length_is_not_published() {
 fn what_is_gone_is_lost_by_both_names_unless_the_job_went_back() {
     simulated(|fs, env| async move {
         fs.create_dir_all(Path::new(DIR)).unwrap();
-        let file = FileCommittable {
-            staged: ".part-a.inprogress".into(),
-            name: "part-a".into(),
-            length: 2,
-            inputs: vec![],
-        };
+        let file = StagedFile { inputs: vec![], ..named("part-a".into(), 2) };
         let context = context(&env, 2, 0, 1);
         let outcomes = commit(&context, std::slice::from_ref(&file)).await;
         let [Outcome::Lost { reason }] = &outcomes[..] else { panic!("{outcomes:?}") };
@@ -76,14 +71,17 @@ fn a_merge_whose_name_a_left_branch_took_appears_beside_it() {
     simulated(|fs, env| async move {
         let (first, uid) = (part(1, 0, 0), Uid { attempt: context(&env, 3, 0, 1).attempt, subtask: 0 });
         fs.put(Path::new(DIR).join(&first), b"a\nb\n").unwrap();
-        let merged = FileCommittable { staged: naming::compacting(&first, uid), ..named(first.clone(), 2) };
-        fs.put(Path::new(DIR).join(&merged.staged), b"a\n").unwrap();
+        let merged =
+            StagedFile { staged: Staged::Hidden(naming::compacting(&first, uid)), ..named(first.clone(), 2) };
+        fs.put(Path::new(DIR).join(merged.hidden().unwrap()), b"a\n").unwrap();
         let context = context(&env, 4, 0, 1);
         let outcomes = commit(&context, std::slice::from_ref(&merged)).await;
         assert!(matches!(&outcomes[..], [Outcome::Fatal(_)]), "nobody went back: {outcomes:?}");
         let context = going_back(context);
         let outcomes = commit(&context, std::slice::from_ref(&merged)).await;
-        let [Outcome::Retry { updated: Some(renamed), .. }] = &outcomes[..] else { panic!("{outcomes:?}") };
+        let [Outcome::Retry { updated: Some(FileCommittable::File(renamed)), .. }] = &outcomes[..] else {
+            panic!("{outcomes:?}")
+        };
         assert!(matches!(commit(&context, std::slice::from_ref(renamed)).await[..], [Outcome::Committed]));
         let both = [first, renamed.name.clone()];
         assert!(both.iter().all(|name| names(&fs, false).contains(name)), "{both:?}");
@@ -114,8 +112,8 @@ fn failures_that_may_pass_are_retried_and_others_end_the_job() {
     ] {
         simulated(|fs, env| async move {
             let context = context(&env, 2, 0, 1);
-            let input = staged(&fs, "part-b", "b\n").staged;
-            let file = FileCommittable { inputs: vec![input], ..staged(&fs, "part-a", "a\n") };
+            let input = staged(&fs, "part-b", "b\n").hidden().unwrap().to_owned();
+            let file = StagedFile { inputs: vec![input], ..staged(&fs, "part-a", "a\n") };
             fs.inject(Rule::on(kind, fault).nth(1));
             let outcomes = commit(&context, std::slice::from_ref(&file)).await;
             match &outcomes[..] {
@@ -149,7 +147,7 @@ fn one_bad_file_of_a_batch_does_not_hold_the_others_and_the_directory_is_synced_
 #[test]
 fn a_name_that_leads_outside_is_refused() {
     simulated(|fs, env| async move {
-        let file = FileCommittable { name: "../part-a".into(), ..staged(&fs, "part-a", "a\n") };
+        let file = StagedFile { name: "../part-a".into(), ..staged(&fs, "part-a", "a\n") };
         assert!(matches!(commit(&context(&env, 2, 0, 1), &[file]).await[..], [Outcome::Fatal(_)]));
     });
 }
@@ -164,16 +162,13 @@ fn a_half_done_rename_without_kernel_support_is_finished() {
     local.fs.open(&staged, Access::CreateNew).unwrap().write_all_at(b"a\n", 0).unwrap();
     std::fs::hard_link(&staged, &name).unwrap();
     let options = SinkOptions::lines(dir.path());
-    let config = options.checked(Path::new("/"), &|name, reason| Error::config(name, reason)).unwrap();
+    let config = options
+        .checked::<connector_api::MessageBatch>(Path::new("/"), &|name, reason| Error::config(name, reason))
+        .unwrap();
     let context = context(&local, 2, 0, 1);
     let mut committer = FileCommitter::new(&context, Arc::new(config));
-    let committable = FileCommittable {
-        staged: ".part-a.inprogress".into(),
-        name: "part-a".into(),
-        length: 2,
-        inputs: vec![],
-    };
-    let request = CommitRequest { committable, checkpoint: CheckpointId(1), retries: 0 };
+    let committable = StagedFile { inputs: vec![], ..named("part-a".into(), 2) };
+    let request = CommitRequest { committable: committable.into(), checkpoint: CheckpointId(1), retries: 0 };
     let settled = runtime.block_on(committer.commit_batch(CommitBatch::new(vec![request])));
     assert!(matches!(settled.into_outcomes()[..], [Outcome::AlreadyCommitted { .. }]));
     assert!(!staged.exists() && name.exists());

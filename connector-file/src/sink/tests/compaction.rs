@@ -9,10 +9,11 @@ use connector_api::id::CheckpointId;
 use connector_api::sink::{
     Operator, Outcome, Output, Prepare, References, Sink, SweepOrphans, WriterContext,
 };
-use connector_api::{Error, Stored};
+use connector_api::{Error, MessageBatch, Stored};
 
 use super::{
-    CHECKPOINT, DIR, commit, config, context, going_back, named, names, part, simulated, staged, visible,
+    CHECKPOINT, DIR, commit, config, context, files, going_back, named, names, part, simulated, staged,
+    visible,
 };
 use crate::sink::compaction::{Compactor, CompactorState, Coordinator, CoordinatorState, Request};
 use crate::sink::config::{Compaction, Merge, SinkOptions};
@@ -43,14 +44,14 @@ fn parts_wait_for_their_number_of_checkpoints_and_large_ones_pass_at_once() {
         let mut out = Output::new();
         let (first, large, second) =
             (named(part(1, 0, 10), 40), named(part(1, 0, 3), 80), named(part(1, 0, 9), 40));
-        coordinator.process(first.clone(), CheckpointId(1), &mut out).await.unwrap();
-        coordinator.process(large.clone(), CheckpointId(1), &mut out).await.unwrap();
-        assert_eq!(out.take(), [Request::Pass(large)]);
+        coordinator.process(first.clone().into(), CheckpointId(1), &mut out).await.unwrap();
+        coordinator.process(large.clone().into(), CheckpointId(1), &mut out).await.unwrap();
+        assert_eq!(out.take(), [Request::Pass(large.into())]);
         coordinator.prepare(Prepare::Running, &mut out).await.unwrap();
         let states = coordinator.snapshot(CHECKPOINT).unwrap();
         // The count survives a restore.
         let mut coordinator = self::coordinator(&env, &compaction, states).await;
-        coordinator.process(second.clone(), CheckpointId(2), &mut out).await.unwrap();
+        coordinator.process(second.clone().into(), CheckpointId(2), &mut out).await.unwrap();
         assert!(out.take().is_empty());
         coordinator.prepare(Prepare::Running, &mut out).await.unwrap();
         assert_eq!(out.take(), [Request::Merge(vec![second, first])]);
@@ -64,9 +65,9 @@ fn a_part_without_company_passes_and_the_end_of_input_waits_for_none() {
         let mut coordinator = coordinator(&env, &merging(9, None), vec![]).await;
         let mut out = Output::new();
         let file = named(part(1, 0, 0), 5);
-        coordinator.process(file.clone(), CheckpointId(1), &mut out).await.unwrap();
+        coordinator.process(file.clone().into(), CheckpointId(1), &mut out).await.unwrap();
         coordinator.end_of_input(&mut out).await.unwrap();
-        assert_eq!(out.take(), [Request::Pass(file)]);
+        assert_eq!(out.take(), [Request::Pass(file.into())]);
     });
 }
 
@@ -87,7 +88,7 @@ fn a_merge_begins_when_its_checkpoint_is_complete_and_publishes_with_one_rename(
         assert_eq!(compactor.snapshot(CHECKPOINT).unwrap().len(), 1);
         compactor.prepare(Prepare::Final, &mut out).await.unwrap();
         assert!(compactor.snapshot(CHECKPOINT).unwrap().is_empty());
-        let files = out.take();
+        let files = files(out.take());
         assert_eq!((&*files[0].name, files[0].length, files[0].inputs.len()), (&*part(1, 0, 0), 4, 2));
         assert!(names(&fs, false).is_empty());
         assert!(matches!(commit(&context, &files).await[..], [Outcome::Committed]));
@@ -115,7 +116,10 @@ fn a_missing_input_is_lost_and_after_going_back_left_out() {
             let merged = compactor.prepare(Prepare::Final, &mut out).await;
             if went_back {
                 merged.unwrap();
-                assert_eq!(out.take().iter().map(|file| &*file.name).collect::<Vec<_>>(), [part(1, 0, 1)]);
+                assert_eq!(
+                    files(out.take()).iter().map(|file| &*file.name).collect::<Vec<_>>(),
+                    [part(1, 0, 1)]
+                );
             } else {
                 let error = merged.unwrap_err();
                 assert!(matches!(&error, Error::Lost(why) if why.contains(&part(1, 0, 3))), "{error}");
@@ -149,7 +153,7 @@ fn a_merge_that_fails_on_a_full_disk_fails_the_attempt_and_can_be_done_again() {
             compactor.close().await.unwrap();
             fs.set_capacity(None);
         }
-        assert_eq!(out.take()[0].length, 200);
+        assert_eq!(files(out.take())[0].length, 200);
     });
 }
 
@@ -160,7 +164,7 @@ fn draining_gives_everything_back_as_it_is() {
         let states = vec![CoordinatorState { checkpoints: 1, held: held.clone() }];
         let mut coordinator = coordinator(&env, &Compaction::Drain, states).await;
         let mut out = Output::new();
-        coordinator.process(held[0].clone(), CheckpointId(1), &mut out).await.unwrap();
+        coordinator.process(held[0].clone().into(), CheckpointId(1), &mut out).await.unwrap();
         coordinator.prepare(Prepare::Running, &mut out).await.unwrap();
         assert!(out.take().iter().all(|request| matches!(request, Request::Pass(_))));
         assert!(coordinator.snapshot(CHECKPOINT).unwrap().is_empty());
@@ -169,21 +173,22 @@ fn draining_gives_everything_back_as_it_is() {
         let mut out = Output::new();
         compactor.checkpoint_complete(CheckpointId(1), &mut out).await.unwrap();
         compactor.prepare(Prepare::Running, &mut out).await.unwrap();
-        assert_eq!(out.take(), held);
+        assert_eq!(files(out.take()), held);
         assert!(compactor.snapshot(CHECKPOINT).unwrap().is_empty());
     });
 }
 
 #[test]
 fn leaving_compaction_out_names_its_stages_with_a_hint() {
-    let plan = FileSink::new(&SinkOptions::lines("out"), Path::new("/")).unwrap().plan().unwrap();
+    let plan =
+        FileSink::<MessageBatch>::new(&SinkOptions::lines("out"), Path::new("/")).unwrap().plan().unwrap();
     assert!(plan.pre_commit.is_empty());
     for uid in [COORDINATOR_UID, COMPACTOR_UID] {
         assert!(plan.absent[uid].contains("sink.compaction = \"drain\""));
     }
     for compaction in [merging(1, None), Compaction::Drain] {
         let options = SinkOptions { compaction: Some(compaction), ..SinkOptions::lines("out") };
-        let plan = FileSink::new(&options, Path::new("/")).unwrap().plan().unwrap();
+        let plan = FileSink::<MessageBatch>::new(&options, Path::new("/")).unwrap().plan().unwrap();
         let uids: Vec<_> = plan.pre_commit.iter().map(|stage| &*stage.uid).collect();
         assert_eq!(uids, [COORDINATOR_UID, COMPACTOR_UID]);
         assert!(plan.absent.is_empty());

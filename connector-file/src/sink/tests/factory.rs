@@ -14,8 +14,8 @@ fn a_check_names_the_option_and_changes_nothing() {
         let check = async |path: &str| {
             let values = serde_json::json!({ "path": path, "format": "lines" });
             let options = Options::new("sink", values.as_object().unwrap().clone());
-            FileSinkFactory.create(&options, &context).unwrap();
-            FileSinkFactory.check(&options, &context).await
+            SinkFactory::<connector_api::MessageBatch>::create(&FileSinkFactory, &options, &context).unwrap();
+            SinkFactory::<connector_api::MessageBatch>::check(&FileSinkFactory, &options, &context).await
         };
         check("new/deep").await.unwrap();
         check(".").await.unwrap();

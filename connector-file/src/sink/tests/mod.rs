@@ -24,7 +24,7 @@ use connector_api::{Error, MessageBatch};
 use testkit::fs::SimFs;
 use testkit::sim;
 
-use crate::sink::committable::FileCommittable;
+use crate::sink::committable::{FileCommittable, Staged, StagedFile};
 use crate::sink::committer::FileCommitter;
 use crate::sink::config::{Rolling, SinkConfig, SinkOptions};
 use crate::sink::naming::{self, Uid};
@@ -75,7 +75,9 @@ fn config(size: u64, age: Option<u64>, on_checkpoint: bool) -> Arc<SinkConfig> {
     let age = age.map(|millis| Age(Duration::from_millis(millis)));
     let rolling = Rolling { size: ByteSize(size), age, on_checkpoint };
     let options = SinkOptions { rolling, ..SinkOptions::lines(DIR) };
-    Arc::new(options.checked(Path::new("/"), &|name, reason| Error::config(name, reason)).unwrap())
+    Arc::new(
+        options.checked::<MessageBatch>(Path::new("/"), &|name, reason| Error::config(name, reason)).unwrap(),
+    )
 }
 
 fn going_back(context: WriterContext) -> WriterContext {
@@ -83,9 +85,9 @@ fn going_back(context: WriterContext) -> WriterContext {
     WriterContext { restored: Some(restored), ..context }
 }
 
-async fn commit(context: &WriterContext, files: &[FileCommittable]) -> Vec<Outcome<FileCommittable>> {
+async fn commit(context: &WriterContext, files: &[StagedFile]) -> Vec<Outcome<FileCommittable>> {
     let requests = files.iter().map(|file| CommitRequest {
-        committable: file.clone(),
+        committable: file.clone().into(),
         checkpoint: CheckpointId(1),
         retries: 0,
     });
@@ -93,14 +95,15 @@ async fn commit(context: &WriterContext, files: &[FileCommittable]) -> Vec<Outco
     committer.commit_batch(CommitBatch::new(requests.collect())).await.into_outcomes()
 }
 
-fn staged(fs: &SimFs, name: &str, content: &str) -> FileCommittable {
-    let staged = naming::hidden(name);
-    fs.put(Path::new(DIR).join(&staged), content.as_bytes()).unwrap();
-    FileCommittable { staged, name: name.into(), length: content.len() as u64, inputs: Vec::new() }
+fn staged(fs: &SimFs, name: &str, content: &str) -> StagedFile {
+    let file = named(name.to_owned(), content.len() as u64);
+    fs.put(Path::new(DIR).join(file.hidden().unwrap()), content.as_bytes()).unwrap();
+    file
 }
 
-fn named(name: String, length: u64) -> FileCommittable {
-    FileCommittable { staged: naming::hidden(&name), name, length, inputs: vec![] }
+fn named(name: String, length: u64) -> StagedFile {
+    let staged = Staged::Hidden(naming::hidden(&name));
+    StagedFile { staged, name, length, rows: 1, parts: 1, inputs: vec![] }
 }
 
 fn part(attempt: u64, subtask: u32, counter: u64) -> String {
@@ -111,4 +114,9 @@ fn part(attempt: u64, subtask: u32, counter: u64) -> String {
 fn simulated<F: Future<Output = ()>>(test: impl FnOnce(SimFs, Environment) -> F) {
     let fs = SimFs::new();
     sim::run(async { test(fs.clone(), sim::environment(&fs, 7)).await });
+}
+
+/// The files among committables.
+fn files(committables: Vec<FileCommittable>) -> Vec<StagedFile> {
+    committables.into_iter().filter_map(FileCommittable::into_file).collect()
 }

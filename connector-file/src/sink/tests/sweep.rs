@@ -8,7 +8,7 @@ use connector_api::id::{AttemptId, RunId};
 use connector_api::sink::{References, SweepOrphans};
 
 use super::{DIR, RUN, config, context, named, simulated};
-use crate::sink::committable::{FileCommittable, WriterState};
+use crate::sink::committable::{FileCommittable, StagedFile, WriterState};
 use crate::sink::compaction::{CompactorState, CoordinatorState};
 use crate::sink::naming::{self, Uid};
 use crate::sink::sweep::FileSweep;
@@ -36,14 +36,25 @@ fn the_sweep_removes_only_what_dead_attempts_of_this_run_left_and_nothing_needs(
             naming::hidden(&mine(3, 0)),
             naming::compacting(&mine(1, 0), uid(RUN.0, 3)),
         ];
-        for name in keep.iter().chain(&orphans).chain(needed.iter().map(|file| &file.staged)) {
+        for name in keep
+            .iter()
+            .chain(&orphans)
+            .map(String::as_str)
+            .chain(needed.iter().filter_map(StagedFile::hidden))
+        {
             fs.put(Path::new(DIR).join(name), b"x").unwrap();
         }
-        let with_input = FileCommittable { inputs: vec![needed[1].staged.clone()], ..needed[0].clone() };
-        let state =
-            WriterState { staged: needed[2].staged.clone(), name: String::new(), length: 1, created_at: 0 };
+        let with_input =
+            StagedFile { inputs: vec![needed[1].hidden().unwrap().to_owned()], ..needed[0].clone() };
+        let state = WriterState {
+            staged: needed[2].hidden().unwrap().to_owned(),
+            name: String::new(),
+            length: 1,
+            rows: 0,
+            created_at: 0,
+        };
         let stored: Vec<Bytes> = vec![
-            with_input.to_bytes().unwrap(),
+            FileCommittable::File(with_input).to_bytes().unwrap(),
             state.to_bytes().unwrap(),
             CoordinatorState { checkpoints: 1, held: needed[3..5].to_vec() }.to_bytes().unwrap(),
             CompactorState { checkpoint: 1, inputs: vec![needed[5].clone()] }.to_bytes().unwrap(),
@@ -52,7 +63,7 @@ fn the_sweep_removes_only_what_dead_attempts_of_this_run_left_and_nothing_needs(
         let context = context(&env, 4, 0, 1);
         let swept = sweep.sweep(context.clone(), References::new(stored)).await.unwrap();
         assert_eq!(swept, orphans.len() as u64);
-        for name in keep.iter().chain(needed.iter().map(|file| &file.staged)) {
+        for name in keep.iter().map(String::as_str).chain(needed.iter().filter_map(StagedFile::hidden)) {
             assert!(fs.content(Path::new(DIR).join(name)).is_ok(), "{name} was swept");
         }
         let damaged = References::new(vec![Bytes::from_static(b"damaged")]);

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connector_api::sink::{CommittingWriter, Flush, Outcome, SinkWriter, StatefulWriter, WriterContext};
-use connector_api::{Batch, Error};
+use connector_api::{Batch, Error, MessageBatch};
 use testkit::fs::{Fault, OpKind, Rule};
 
-use super::{CHECKPOINT, DIR, batch, commit, config, context, going_back, names, part, simulated, visible};
-use crate::sink::committable::{FileCommittable, WriterState};
+use super::{
+    CHECKPOINT, DIR, batch, commit, config, context, files, going_back, names, part, simulated, visible,
+};
+use crate::sink::committable::{StagedFile, WriterState};
 use crate::sink::config::SinkConfig;
 use crate::sink::naming;
 use crate::sink::writer::FileWriter;
@@ -19,18 +21,22 @@ fn lines(texts: &[&str]) -> Batch<connector_api::MessageBatch> {
 }
 
 struct Written {
-    files: Vec<FileCommittable>,
+    files: Vec<StagedFile>,
     states: Vec<WriterState>,
 }
 
-async fn checkpoint(writer: &mut FileWriter, why: Flush) -> Written {
+async fn checkpoint(writer: &mut FileWriter<MessageBatch>, why: Flush) -> Written {
     writer.flush(why).await.unwrap();
-    let files = writer.prepare_commit().await.unwrap();
+    let files = files(writer.prepare_commit().await.unwrap());
     Written { files, states: writer.snapshot(CHECKPOINT).unwrap() }
 }
 
-async fn open(context: WriterContext, config: &Arc<SinkConfig>, states: Vec<WriterState>) -> FileWriter {
-    FileWriter::open(context, config.clone(), states).await.unwrap()
+async fn open(
+    context: WriterContext,
+    config: &Arc<SinkConfig>,
+    states: Vec<WriterState>,
+) -> FileWriter<MessageBatch> {
+    FileWriter::<MessageBatch>::open(context, config.clone(), states).await.unwrap()
 }
 
 #[test]
@@ -171,8 +177,9 @@ fn a_part_that_an_earlier_attempt_still_holds_is_not_touched() {
         let mut writer = open(context(&env, 1, 0, 1), &config, vec![]).await;
         writer.write(lines(&["a"])).await.unwrap();
         let states = checkpoint(&mut writer, Flush::Checkpoint).await.states;
-        let error =
-            FileWriter::open(context(&env, 2, 0, 1), config.clone(), states.clone()).await.unwrap_err();
+        let error = FileWriter::<MessageBatch>::open(context(&env, 2, 0, 1), config.clone(), states.clone())
+            .await
+            .unwrap_err();
         assert!(error.to_string().starts_with("take over from an earlier attempt /out/.part-"), "{error}");
         assert!(error.is_retryable());
         writer.write(lines(&["b"])).await.unwrap();
@@ -187,14 +194,23 @@ fn a_part_that_an_earlier_attempt_still_holds_is_not_touched() {
 fn a_part_that_is_gone_or_too_short_is_lost_by_name() {
     simulated(|fs, env| async move {
         let staged = naming::hidden(&part(1, 0, 0));
-        let state =
-            |length| WriterState { staged: staged.clone(), name: part(1, 0, 0), length, created_at: 0 };
+        let state = |length| WriterState {
+            staged: staged.clone(),
+            name: part(1, 0, 0),
+            length,
+            rows: 0,
+            created_at: 0,
+        };
         for content in [None, Some("ab\n")] {
             if let Some(content) = content {
                 fs.put(Path::new(DIR).join(&staged), content.as_bytes()).unwrap();
             }
-            let opened =
-                FileWriter::open(context(&env, 2, 0, 1), config(9, None, false), vec![state(6)]).await;
+            let opened = FileWriter::<MessageBatch>::open(
+                context(&env, 2, 0, 1),
+                config(9, None, false),
+                vec![state(6)],
+            )
+            .await;
             let error = opened.unwrap_err();
             assert!(matches!(&error, Error::Lost(why) if why.contains(&staged)), "{error}");
         }

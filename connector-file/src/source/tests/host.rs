@@ -27,7 +27,7 @@ pub(super) struct Host {
     pub(super) asked: Vec<EnumeratorCommand<FileSplit>>,
 }
 
-type Reader = SplitFetchReader<FileSplits>;
+type Reader = SplitFetchReader<FileSplits<MessageBatch>>;
 
 fn attempt() -> AttemptId {
     AttemptId { run: RunId(1), number: 1 }

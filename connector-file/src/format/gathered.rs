@@ -1,4 +1,4 @@
-//! Rows to lines: whole stretches of a batch's buffer where the rows already stand there as lines.
+//! Bytes on their way to a part; among them whole stretches of a batch's buffer, where its rows stand there as lines.
 
 use bytes::{Bytes, BytesMut};
 use connector_api::{Error, MessageBatch, Result};
@@ -9,9 +9,9 @@ const MIN_SLICE: usize = 16 << 10;
 /// Enough for one hand-over to the file.
 pub(crate) const ENOUGH: usize = 512 << 10;
 
-/// Lines on their way to a file, in order.
+/// Bytes on their way to a part, in order.
 #[derive(Debug, Default)]
-pub(crate) struct Gathered {
+pub struct Gathered {
     chunks: Vec<Bytes>,
     /// The end of the data, not yet among the chunks.
     copied: BytesMut,
@@ -36,7 +36,8 @@ impl Gathered {
         }
     }
 
-    fn copy(&mut self, data: &[u8]) {
+    /// Adds a copy.
+    pub(crate) fn copy(&mut self, data: &[u8]) {
         if self.copied.capacity() - self.copied.len() < data.len() {
             self.copied.reserve(data.len().max(ENOUGH));
         }
@@ -44,7 +45,8 @@ impl Gathered {
         self.bytes += data.len();
     }
 
-    fn share(&mut self, data: Bytes) {
+    /// Adds bytes without a copy.
+    pub(crate) fn share(&mut self, data: Bytes) {
         self.end_copy();
         self.bytes += data.len();
         self.chunks.push(data);
@@ -59,14 +61,14 @@ impl Gathered {
     /// # Errors
     ///
     /// [`Error::Data`] for a tombstone, and for a row that contains the terminator: it would come back as two.
-    pub(crate) fn add(&mut self, batch: &MessageBatch, row: usize, room: u64, part: &str) -> Result<usize> {
+    pub(super) fn add_lines(&mut self, batch: &MessageBatch, row: usize, room: u64) -> Result<usize> {
         let (buffer, spans) = (batch.buffer(), batch.value_spans());
         let text: &[u8] = buffer;
         let mut room = usize::try_from(room).unwrap_or(usize::MAX);
         let mut next = row;
         loop {
             let first = next;
-            let Some(span) = spans[first].range() else { return Err(tombstone(part, first)) };
+            let Some(span) = spans[first].range() else { return Err(tombstone(first)) };
             let (start, mut end) = (span.start, span.end);
             next += 1;
             while next < spans.len() && end + 1 - start < room {
@@ -84,7 +86,7 @@ impl Gathered {
             if memchr::memchr_iter(TERMINATOR, &text[stretch.clone()]).count()
                 != rows - usize::from(!terminated)
             {
-                return Err(contains_terminator(batch, first..next, part));
+                return Err(contains_terminator(batch, first..next));
             }
             if stretch.len() < MIN_SLICE {
                 self.copy(&text[stretch]);
@@ -102,12 +104,12 @@ impl Gathered {
     }
 }
 
-fn tombstone(part: &str, row: usize) -> Error {
+fn tombstone(row: usize) -> Error {
     let reason = format!("row {row} of the batch has no value (a tombstone), and a line can't say so");
-    Error::data(part, None, reason)
+    Error::data("a record to write", None, reason)
 }
 
-fn contains_terminator(batch: &MessageBatch, rows: std::ops::Range<usize>, part: &str) -> Error {
+fn contains_terminator(batch: &MessageBatch, rows: std::ops::Range<usize>) -> Error {
     let mut rows = rows.filter_map(|row| {
         let at = memchr::memchr(TERMINATOR, batch.get(row).value?)?;
         Some((row, at))
@@ -116,7 +118,7 @@ fn contains_terminator(batch: &MessageBatch, rows: std::ops::Range<usize>, part:
     let reason = format!(
         "row {row} of the batch contains the line terminator, at byte {at}: it would be read back as two records"
     );
-    Error::data(part, None, reason)
+    Error::data("a record to write", None, reason)
 }
 
 #[cfg(test)]
@@ -159,7 +161,7 @@ mod tests {
         for (buffer, spans) in cases {
             let batch = batch(buffer, spans);
             let mut gathered = Gathered::default();
-            assert_eq!(gathered.add(&batch, 0, u64::MAX, "p").unwrap(), batch.rows());
+            assert_eq!(gathered.add_lines(&batch, 0, u64::MAX).unwrap(), batch.rows());
             assert_eq!(text(&mut gathered), expected(&batch), "{buffer:?}");
         }
     }
@@ -179,7 +181,7 @@ mod tests {
         spans.push((100_006, 100_010));
         let batch = batch(&buffer, &spans);
         let mut gathered = Gathered::default();
-        assert_eq!(gathered.add(&batch, 0, u64::MAX, "p").unwrap(), 1_002);
+        assert_eq!(gathered.add_lines(&batch, 0, u64::MAX).unwrap(), 1_002);
         let chunks = gathered.take();
         assert_eq!(chunks.concat(), expected(&batch));
         let buffer = batch.buffer().as_ptr_range();
@@ -191,11 +193,11 @@ mod tests {
         let batch = batch(b"ab\ncd\nef\n", &[(0, 2), (3, 5), (6, 8)]);
         for (room, rows) in [(0, 1), (1, 1), (3, 1), (4, 2), (6, 2), (7, 3), (100, 3)] {
             let mut gathered = Gathered::default();
-            assert_eq!(gathered.add(&batch, 0, room, "p").unwrap(), rows, "room {room}");
+            assert_eq!(gathered.add_lines(&batch, 0, room).unwrap(), rows, "room {room}");
             assert_eq!(gathered.bytes(), rows * 3);
         }
         let mut gathered = Gathered::default();
-        assert_eq!(gathered.add(&batch, 2, 100, "p").unwrap(), 3);
+        assert_eq!(gathered.add_lines(&batch, 2, 100).unwrap(), 3);
         assert_eq!(text(&mut gathered), b"ef\n");
     }
 
@@ -204,7 +206,7 @@ mod tests {
         let whole = batch(b"ab\nc\nd\nef\n", &[(0, 2), (3, 6), (7, 9)]);
         let apart = batch(b"ab,c\nd,ef,", &[(0, 2), (3, 6), (7, 9)]);
         for batch in [whole, apart] {
-            let error = Gathered::default().add(&batch, 0, u64::MAX, ".p").unwrap_err();
+            let error = Gathered::default().add_lines(&batch, 0, u64::MAX).unwrap_err();
             assert!(matches!(error, Error::Data { .. }));
             assert!(error.to_string().contains("row 1 of the batch"), "{error}");
         }
@@ -214,14 +216,14 @@ mod tests {
     fn a_gap_that_is_no_terminator_does_not_hide_one_within_a_row() {
         // As many terminators as rows, but not where they belong.
         let batch = batch(b"a\nb,cd", &[(0, 3), (4, 6)]);
-        assert!(Gathered::default().add(&batch, 0, u64::MAX, "p").is_err());
+        assert!(Gathered::default().add_lines(&batch, 0, u64::MAX).is_err());
     }
 
     #[test]
     fn a_tombstone_is_refused_by_number() {
         let batch =
             MessageBatch::from_spans(Bytes::from_static(b"ab\n"), vec![Span::new(0, 2), Span::NULL]).unwrap();
-        let error = Gathered::default().add(&batch, 0, u64::MAX, "p").unwrap_err();
+        let error = Gathered::default().add_lines(&batch, 0, u64::MAX).unwrap_err();
         assert!(error.to_string().contains("row 1 of the batch has no value"), "{error}");
     }
 }
