@@ -1,6 +1,7 @@
 //! Connectors by name: factories, a registry, and options that are typed and documented in one place.
 
 mod options;
+mod payload;
 mod units;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use crate::source::BoxSource;
 use crate::{Error, Result, RowBatch};
 
 pub use options::{OptionSet, OptionSpec, Options};
+pub use payload::Payload;
 pub use units::{ByteSize, Span};
 
 /// What a factory is called with, besides the options.
@@ -67,6 +69,34 @@ pub trait SourceFactory<B: RowBatch>: Send + Sync {
     ///
     /// What stands in the way, naming the option, path or address.
     async fn check(&self, options: &Options, context: &FactoryContext) -> Result<()>;
+
+    /// What the rows of its batches are with these options, told from the options alone; none when it can't carry what they
+    /// ask for as batches `B`, and another registry's factory of the same name may. By default bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] naming the option, for options that [`create`](Self::create) refuses whatever the batch type.
+    fn payload(&self, options: &Options) -> Result<Option<Payload>> {
+        let _ = options;
+        Ok(Some(Payload::Bytes))
+    }
+
+    /// The first rows of what a source of these options would read now, to look at: batches of `max_rows` rows together, or
+    /// of less when there are no more. None when it can't give any without a reader and its position; that is the default.
+    /// Reads as [`check`](Self::check) does: moves and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// What stands in the way of reading, naming the option, path or address.
+    async fn sample(
+        &self,
+        options: &Options,
+        context: &FactoryContext,
+        max_rows: usize,
+    ) -> Result<Option<Vec<B>>> {
+        let _ = (options, context, max_rows);
+        Ok(None)
+    }
 }
 
 /// Makes sinks from options.
@@ -88,6 +118,17 @@ pub trait SinkFactory<B: RowBatch>: Send + Sync {
     ///
     /// What stands in the way, naming the option, path or address.
     async fn check(&self, options: &Options, context: &FactoryContext) -> Result<()>;
+
+    /// What the rows of its batches have to be with these options, told from the options alone; none when it can't carry
+    /// what they ask for as batches `B`, and another registry's factory of the same name may. By default bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] naming the option, for options that [`create`](Self::create) refuses whatever the batch type.
+    fn payload(&self, options: &Options) -> Result<Option<Payload>> {
+        let _ = options;
+        Ok(Some(Payload::Bytes))
+    }
 }
 
 /// The connectors that a program knows, for one kind of batch.

@@ -1,6 +1,7 @@
 //! Batch types that files are read into and written from.
 
 use connector_api::batch::Rows;
+use connector_api::factory::Payload;
 use connector_api::{Error, MessageBatch, Result};
 
 use super::lines::{LineDecoder, LineEncoder};
@@ -20,6 +21,9 @@ pub trait FileBatch: Rows + Sync + sealed::Sealed {
     ///
     /// Why they can't, and what can.
     fn carries(format: Format) -> Result<(), String>;
+
+    /// What rows of this format are in this type. Asked for a format that is carried.
+    fn payload(format: Format) -> Payload;
 
     /// Reads a split.
     ///
@@ -53,6 +57,14 @@ impl FileBatch for MessageBatch {
         }
     }
 
+    fn payload(format: Format) -> Payload {
+        match format {
+            Format::Lines | Format::Raw => Payload::Bytes,
+            Format::Json | Format::Csv => Payload::Json,
+            Format::Parquet => Payload::Columns,
+        }
+    }
+
     fn decoder(opening: Opening<'_>) -> Result<Box<dyn Decode<Self>>> {
         match opening.options.format {
             Format::Lines => Ok(Box::new(LineDecoder::new(opening)?)),
@@ -73,5 +85,8 @@ impl FileBatch for MessageBatch {
 }
 
 fn not_carried<B: FileBatch>(format: Format) -> String {
+    if format == Format::Parquet && !cfg!(feature = "parquet") {
+        return "this build has no Parquet; build with `--features parquet`".to_owned();
+    }
     format!("`{}` can't be carried as {}", format.name(), B::NAME)
 }

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use async_trait::async_trait;
-use connector_api::factory::{FactoryContext, OptionSet, Options, SinkFactory};
+use connector_api::factory::{FactoryContext, OptionSet, Options, Payload, SinkFactory};
 use connector_api::sink::Sink;
 use connector_api::{Error, Result};
 
@@ -28,6 +28,11 @@ impl<B: FileBatch> SinkFactory<B> for FileSinkFactory {
 
     fn create(&self, options: &Options, context: &FactoryContext) -> Result<Box<dyn Sink<B>>> {
         Ok(Box::new(FileSink::<B>::of(read::<B>(options, context)?)))
+    }
+
+    fn payload(&self, options: &Options) -> Result<Option<Payload>> {
+        let format = options.parse::<SinkOptions>()?.format;
+        Ok(B::carries(format).is_ok().then(|| B::payload(format)))
     }
 
     /// The directory, or the nearest one above it that exists, is a directory that can be listed. Whether it can be written

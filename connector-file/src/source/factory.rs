@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use connector_api::Result;
-use connector_api::factory::{FactoryContext, OptionSet, Options, SourceFactory};
+use connector_api::factory::{FactoryContext, OptionSet, Options, Payload, SourceFactory};
 use connector_api::source::{BoxSource, erase};
 
 use super::FileSource;
 use super::config::{SourceConfig, SourceOptions};
 use super::listing::check;
+use super::sample::sample;
 use crate::format::FileBatch;
 
 /// Makes file sources from options.
@@ -36,5 +37,21 @@ impl<B: FileBatch> SourceFactory<B> for FileSourceFactory {
         let config = read::<B>(options, context)?;
         let fs = Arc::clone(&context.env.fs);
         context.env.blocking("check the path", move || check(&config.selection, &*fs)).await
+    }
+
+    fn payload(&self, options: &Options) -> Result<Option<Payload>> {
+        let format = options.parse::<SourceOptions>()?.format;
+        Ok(B::carries(format).is_ok().then(|| B::payload(format)))
+    }
+
+    /// The rows that the first files in the order of their paths begin with.
+    async fn sample(
+        &self,
+        options: &Options,
+        context: &FactoryContext,
+        max_rows: usize,
+    ) -> Result<Option<Vec<B>>> {
+        let config = Arc::new(read::<B>(options, context)?);
+        sample(config, &context.env, max_rows).await.map(Some)
     }
 }

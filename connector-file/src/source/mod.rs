@@ -16,6 +16,7 @@ mod enumerator;
 mod factory;
 mod listing;
 mod reader;
+mod sample;
 mod select;
 mod split;
 #[cfg(test)]

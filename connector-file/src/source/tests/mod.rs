@@ -1,5 +1,6 @@
 //! The source as a host sees it: one enumerator, several readers.
 
+mod factory;
 mod faults;
 mod host;
 mod rules;

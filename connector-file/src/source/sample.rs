@@ -1,0 +1,46 @@
+//! The first rows of an input, to look at.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use connector_api::Result;
+use connector_api::env::Environment;
+use connector_base::reader::{Fetched, SplitReader, SplitReaderFactory};
+
+use super::config::SourceConfig;
+use super::listing::list;
+use super::reader::FileSplits;
+use super::split::cut;
+use crate::format::FileBatch;
+
+/// The first rows of the files, in the order of their paths: `max_rows`, or all there are.
+pub(super) async fn sample<B: FileBatch>(
+    config: Arc<SourceConfig>,
+    env: &Environment,
+    max_rows: usize,
+) -> Result<Vec<B>> {
+    let (listed, fs) = (Arc::clone(&config), Arc::clone(&env.fs));
+    let found =
+        env.blocking("list files", move || list(&listed.selection, &*fs, &AtomicBool::new(false))).await?;
+    let split_size = config.split_size;
+    let files = FileSplits::<B>::new(config, env.clone());
+    let (mut batches, mut missing) = (Vec::new(), max_rows);
+    for split in found.iter().flat_map(|found| cut(&found.path, found.file, split_size)) {
+        if missing == 0 {
+            break;
+        }
+        let mut reader = files.open(&split).await?;
+        while missing > 0 {
+            match reader.fetch().await? {
+                None | Some(Fetched::Idle) => break,
+                Some(Fetched::Position(_) | Fetched::Watermark(_)) => {}
+                Some(Fetched::Rows { mut batch, .. }) => {
+                    let front = batch.rows.take_front(missing);
+                    missing -= front.rows();
+                    batches.push(front);
+                }
+            }
+        }
+    }
+    Ok(batches)
+}
