@@ -1,5 +1,6 @@
 //! Files: a bounded source and an exactly-once sink with rolling and small-file compaction.
 
+pub mod bad;
 mod factory;
 pub mod format;
 pub mod input;

@@ -4,14 +4,18 @@ use connector_api::batch::Rows;
 use connector_api::factory::Payload;
 use connector_api::{Error, MessageBatch, Result};
 
-use super::lines::{LineDecoder, LineEncoder};
+use super::delimited::{CsvDecoder, CsvEncoder, CsvShape};
+use super::json::{JsonDecoder, JsonEncoder};
+use super::lines::{LineDecoder, LineEncoder, LineReader};
+use super::raw::RawDecoder;
 use super::{Decode, Encode, Format, Opening, Rewrite};
 use crate::sink::WriteOptions;
 
 /// A batch type that files are read into and written from.
 ///
-/// [`MessageBatch`] carries bytes. Nothing outside this crate implements it.
-pub trait FileBatch: Rows + Sync + sealed::Sealed {
+/// [`MessageBatch`] carries bytes: CSV records as JSON objects. `Vec<T>` carries rows of a struct, by serde. Nothing outside
+/// this crate implements it.
+pub trait FileBatch: Rows + Sync + Sealed {
     /// What the type is called in messages.
     const NAME: &'static str;
 
@@ -24,6 +28,13 @@ pub trait FileBatch: Rows + Sync + sealed::Sealed {
 
     /// What rows of this format are in this type. Asked for a format that is carried.
     fn payload(format: Format) -> Payload;
+
+    /// Whether CSV files that look so can be read; gives the option's name and the reason.
+    #[doc(hidden)]
+    fn reads_csv(shape: &CsvShape) -> Result<(), (&'static str, String)> {
+        let _ = shape;
+        Ok(())
+    }
 
     /// Reads a split.
     ///
@@ -47,13 +58,15 @@ mod sealed {
     impl Sealed for connector_api::MessageBatch {}
 }
 
+pub(super) use sealed::Sealed;
+
 impl FileBatch for MessageBatch {
     const NAME: &'static str = "messages";
 
     fn carries(format: Format) -> Result<(), String> {
         match format {
-            Format::Lines => Ok(()),
-            other => Err(not_carried::<Self>(other)),
+            Format::Lines | Format::Json | Format::Csv | Format::Raw => Ok(()),
+            Format::Parquet => Err(not_carried::<Self>(format)),
         }
     }
 
@@ -65,28 +78,49 @@ impl FileBatch for MessageBatch {
         }
     }
 
+    /// Their keys are the names of the columns.
+    fn reads_csv(shape: &CsvShape) -> Result<(), (&'static str, String)> {
+        if !shape.header && shape.columns.is_empty() {
+            return Err(("csv.columns", "must be given for files without a header".into()));
+        }
+        Ok(())
+    }
+
     fn decoder(opening: Opening<'_>) -> Result<Box<dyn Decode<Self>>> {
         match opening.options.format {
-            Format::Lines => Ok(Box::new(LineDecoder::new(opening)?)),
+            Format::Lines => Ok(Box::new(LineDecoder(LineReader::new(opening)?))),
+            Format::Json => Ok(Box::new(JsonDecoder::new(opening)?)),
+            Format::Csv => Ok(Box::new(CsvDecoder::new(opening)?)),
+            Format::Raw => Ok(Box::new(RawDecoder::new(opening)?)),
             other => Err(Error::config("format", not_carried::<Self>(other))),
         }
     }
 
-    fn encoder(options: &WriteOptions, _: bool) -> Result<Box<dyn Encode<Self>>> {
-        match options.format {
-            Format::Lines => Ok(Box::new(LineEncoder)),
-            other => Err(Error::config("format", not_carried::<Self>(other))),
-        }
+    fn encoder(options: &WriteOptions, begun: bool) -> Result<Box<dyn Encode<Self>>> {
+        let plain: Box<dyn Encode<Self>> = match options.format {
+            Format::Lines => Box::new(LineEncoder),
+            Format::Json => Box::new(JsonEncoder),
+            Format::Csv => Box::new(CsvEncoder::new(&options.csv, begun)?),
+            Format::Raw => return Err(only_read()),
+            other => return Err(Error::config("format", not_carried::<Self>(other))),
+        };
+        options.packed(plain)
     }
 
-    fn rewrite(_: &WriteOptions) -> Option<Box<dyn Rewrite>> {
-        None
+    fn rewrite(options: &WriteOptions) -> Option<Box<dyn Rewrite>> {
+        options.rewrite()
     }
 }
 
-fn not_carried<B: FileBatch>(format: Format) -> String {
+pub(super) fn not_carried<B: FileBatch>(format: Format) -> String {
     if format == Format::Parquet && !cfg!(feature = "parquet") {
         return "this build has no Parquet; build with `--features parquet`".to_owned();
     }
     format!("`{}` can't be carried as {}", format.name(), B::NAME)
+}
+
+pub(super) fn only_read() -> Error {
+    let reason = "`raw` is only read: a file per record would be a rename and a committable per record; \
+                  write `lines` or `json`";
+    Error::config("format", reason)
 }

@@ -1,61 +1,83 @@
 //! Lines: every record is one.
 
-use connector_api::{MessageBatch, Result};
-use connector_base::format::{LineBuffer, LineOptions};
+use connector_api::{Error, MessageBatch, Result};
+use connector_base::format::{LineBuffer, LineOptions, Lines};
 use connector_base::reader::Fetched;
 
-use super::{Decode, Encode, Gathered, Opening};
-use crate::input::Input;
+use super::content::Content;
+use super::{Compression, Decode, Encode, Gathered, Opening};
 
 /// What is read behind the end of a range at once, to find the end of the last record.
 const BEYOND: u64 = 4 << 10;
 
-/// Reads the lines that start in a byte range.
+/// Cuts the lines that start in a byte range, or all of a compressed file.
 #[derive(Debug)]
-pub(super) struct LineDecoder {
-    input: Box<dyn Input>,
+pub(super) struct LineReader {
+    content: Content,
     end: u64,
     lines: LineBuffer,
 }
 
-impl LineDecoder {
+impl LineReader {
     pub(super) fn new(opening: Opening<'_>) -> Result<Self> {
-        let Opening { options, split, input, pool } = opening;
+        let compression = opening.compression();
+        let Opening { options, split, input, pool, .. } = opening;
         let (offset, inside) = match split.position {
             Some(position) => (position, false),
             // A record that ends right before the range is told from one that reaches into it by its terminator.
             None if split.offset > 0 => (split.offset - 1, true),
             None => (0, false),
         };
+        let end = if compression == Compression::None { split.end() } else { u64::MAX };
         let origin = input.origin().to_owned();
+        if compression != Compression::None && split.offset > 0 {
+            let reason = "is compressed, and the checkpoint has a split that begins within it";
+            return Err(Error::data(origin, Some(split.offset), reason));
+        }
+        let mut content = Content::open(input, compression)?;
+        content.skip_to(offset)?;
         let max_record = options.max_record;
-        let options = LineOptions { origin, offset, inside, limit: split.end(), max_record };
-        Ok(Self { input, end: split.end(), lines: LineBuffer::new(pool, options) })
+        let options = LineOptions { origin, offset, inside, limit: end, max_record };
+        Ok(Self { content, end, lines: LineBuffer::new(pool, options) })
     }
 
-    /// Reads the next bytes; says whether the file ends behind them.
-    fn fill(&mut self) -> Result<bool> {
-        let at = self.lines.next_offset();
-        let left_in_file = self.input.len().saturating_sub(at);
-        let useful = self.end.saturating_sub(at).saturating_add(BEYOND).min(left_in_file);
-        let room = self.lines.room();
-        let length = usize::try_from(useful).unwrap_or(usize::MAX).min(room.len());
-        let read = self.input.read(&mut room[..length], at)?;
-        self.lines.filled(read);
-        Ok(read as u64 == left_in_file)
+    /// What names the file in errors.
+    pub(super) fn origin(&self) -> &str {
+        self.content.origin()
     }
-}
 
-impl Decode<MessageBatch> for LineDecoder {
-    fn fetch(&mut self) -> Result<Option<Fetched<MessageBatch, u64>>> {
+    /// The next lines; none when all were taken.
+    pub(super) fn next(&mut self) -> Result<Option<Lines>> {
         while !self.lines.is_done() {
             let ended = self.fill()?;
             if let Some(lines) = self.lines.take(ended)? {
-                return Ok(Some(lines.into_fetched()));
+                return Ok(Some(lines));
             }
         }
-        self.input.check_name(self.lines.next_offset())?;
+        self.content.check_name()?;
         Ok(None)
+    }
+
+    /// Reads the next bytes; says whether the content ends behind them.
+    fn fill(&mut self) -> Result<bool> {
+        let at = self.lines.next_offset();
+        let left = self.content.left();
+        let useful = self.end.saturating_sub(at).saturating_add(BEYOND).min(left.unwrap_or(u64::MAX));
+        let room = self.lines.room();
+        let length = usize::try_from(useful).unwrap_or(usize::MAX).min(room.len());
+        let read = self.content.fill(&mut room[..length])?;
+        self.lines.filled(read);
+        Ok(left.map_or(read < length, |left| read as u64 == left))
+    }
+}
+
+/// Reads each line as a value.
+#[derive(Debug)]
+pub(super) struct LineDecoder(pub(super) LineReader);
+
+impl Decode<MessageBatch> for LineDecoder {
+    fn fetch(&mut self) -> Result<Option<Fetched<MessageBatch, u64>>> {
+        Ok(self.0.next()?.map(Lines::into_fetched))
     }
 }
 

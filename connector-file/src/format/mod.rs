@@ -4,8 +4,18 @@
 //! into and written from is a [`FileBatch`], which says what it carries and makes both.
 
 mod batch;
+mod compression;
+mod content;
+mod delimited;
 mod gathered;
+mod json;
 mod lines;
+mod packed;
+mod raw;
+mod rewrite;
+mod rows;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Debug;
 
@@ -17,10 +27,13 @@ use schemars::JsonSchema;
 use serde::de::value::StrDeserializer;
 use serde::{Deserialize, Serialize, de};
 
+use crate::bad::BadRecords;
 use crate::input::Input;
 use crate::source::{FileSplit, ReadOptions};
 
 pub use batch::FileBatch;
+pub use compression::{Compressed, Compression};
+pub use delimited::{CsvOptions, CsvShape};
 pub(crate) use gathered::{ENOUGH, Gathered};
 
 /// What a file consists of.
@@ -51,19 +64,6 @@ impl Format {
             Self::Parquet => "parquet",
         }
     }
-}
-
-/// How the bytes of a file are compressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Compression {
-    /// Not at all.
-    #[default]
-    None,
-    /// gzip (RFC 1952), of any number of members.
-    Gzip,
-    /// Zstandard (RFC 8878), of any number of frames.
-    Zstd,
 }
 
 /// Merges parts record by record, for formats whose files can't be joined byte by byte.
@@ -113,6 +113,15 @@ pub struct Opening<'a> {
     pub(crate) input: Box<dyn Input>,
     /// Buffers of the reader.
     pub(crate) pool: BufferPool,
+    /// Where records go that can't be decoded.
+    pub(crate) bad: BadRecords,
+}
+
+impl Opening<'_> {
+    /// How the file is compressed.
+    pub(crate) fn compression(&self) -> Compression {
+        self.options.compression.of(self.split.path.as_path())
+    }
 }
 
 /// Writes records as the bytes of one part.

@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, de};
 
 use super::naming::PartNames;
-use crate::format::{FileBatch, Format};
+use crate::format::{Compression, CsvOptions, CsvShape, FileBatch, Format};
 
 /// The options of the file sink.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -25,7 +25,8 @@ pub struct SinkOptions {
     #[serde(default = "default_prefix")]
     #[schemars(extend("x-identity" = true))]
     pub prefix: String,
-    /// What file names end with, such as `.txt`. No path separators.
+    /// What file names end with, such as `.txt`. No path separators. When empty: `.jsonl` for JSON, `.csv` for CSV, nothing
+    /// for lines; and behind it `.gz` or `.zst` for what is compressed.
     #[serde(default)]
     #[schemars(extend("x-identity" = true))]
     pub suffix: String,
@@ -35,6 +36,14 @@ pub struct SinkOptions {
     /// Merges small parts before they appear: a table, or "drain" to switch it off and empty its state.
     #[serde(default)]
     pub compaction: Option<Compaction>,
+    /// How parts are compressed: "none", "gzip" (one member per part) or "zstd" (one frame per part). What the compressor
+    /// holds is in no checkpoint: refused with `rolling.on_checkpoint = false`.
+    #[serde(default)]
+    #[schemars(extend("x-identity" = true))]
+    pub compression: Compression,
+    /// What CSV files look like.
+    #[serde(default)]
+    pub csv: CsvOptions,
 }
 
 /// When a part is closed.
@@ -139,6 +148,10 @@ pub(crate) struct SinkConfig {
 pub struct WriteOptions {
     /// What files consist of.
     pub(crate) format: Format,
+    /// How parts are compressed.
+    pub(crate) compression: Compression,
+    /// What CSV files look like.
+    pub(crate) csv: CsvShape,
 }
 
 impl SinkOptions {
@@ -151,7 +164,23 @@ impl SinkOptions {
             suffix: String::new(),
             rolling: Rolling::default(),
             compaction: None,
+            compression: Compression::None,
+            csv: CsvOptions::default(),
         }
+    }
+
+    /// What file names end with.
+    fn full_suffix(&self) -> String {
+        if !self.suffix.is_empty() {
+            return self.suffix.clone();
+        }
+        let format = match self.format {
+            Format::Lines | Format::Raw => "",
+            Format::Json => ".jsonl",
+            Format::Csv => ".csv",
+            Format::Parquet => ".parquet",
+        };
+        format!("{format}{}", self.compression.ending())
     }
 
     /// Checks what can be told from the options alone. `error` makes the error of an option by its name.
@@ -164,8 +193,8 @@ impl SinkOptions {
             return Err(error("path", "is empty; give a directory".into()));
         }
         B::carries(self.format).map_err(|reason| error("format", reason))?;
-        let names =
-            PartNames::new(&self.prefix, &self.suffix).map_err(|(option, reason)| error(option, reason))?;
+        let names = PartNames::new(&self.prefix, &self.full_suffix())
+            .map_err(|(option, reason)| error(option, reason))?;
         if self.rolling.size.0 == 0 {
             return Err(error("rolling.size", "must be at least 1 B".into()));
         }
@@ -180,12 +209,24 @@ impl SinkOptions {
                 return Err(error("compaction.size", "must be at least 1 B".into()));
             }
         }
+        let csv = self.csv.checked().map_err(|(option, reason)| error(option, reason))?;
+        let write = WriteOptions { format: self.format, compression: self.compression, csv };
+        if self.compression != Compression::None && !self.rolling.on_checkpoint {
+            let reason = "must be true for compressed parts: what the compressor holds is in no checkpoint, so \
+                          none can be gone on with";
+            return Err(error("rolling.on_checkpoint", reason.into()));
+        }
+        // What can't be encoded is told now, and not at the first record.
+        B::encoder(&write, !self.rolling.on_checkpoint).map_err(|e| match e {
+            Error::Config { option, reason } => error(&option, reason),
+            other => other,
+        })?;
         Ok(SinkConfig {
             dir: base_dir.join(&self.path),
             names,
             rolling: self.rolling.clone(),
             compaction: self.compaction.clone(),
-            write: WriteOptions { format: self.format },
+            write,
             max_open: 1,
         })
     }
@@ -256,7 +297,8 @@ mod tests {
     fn the_options_document_themselves() {
         let set = OptionSet::of::<SinkOptions>();
         let identity: Vec<_> = set.0.iter().filter(|o| o.identity).map(|o| o.name.as_str()).collect();
-        assert_eq!(identity, ["format", "path", "prefix", "suffix"]);
+        let csv = ["csv.delimiter", "csv.header", "csv.quote"];
+        assert_eq!(identity, [&["compression"], &csv[..], &["format", "path", "prefix", "suffix"]].concat());
         let names: Vec<_> = set.0.iter().map(|o| o.name.as_str()).collect();
         for name in ["rolling.size", "rolling.age", "rolling.on_checkpoint", "compaction.checkpoints"] {
             assert!(names.contains(&name), "{name} in {names:?}");

@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::select::Selection;
-use crate::format::{FileBatch, Format};
+use crate::bad::OnBadRecord;
+use crate::format::{Compressed, Compression, CsvOptions, CsvShape, FileBatch, Format};
 
 /// The largest `max_record` that batches allow for.
 const LARGEST_RECORD: u64 = 1 << 30;
@@ -42,6 +43,18 @@ pub struct SourceOptions {
     /// The largest record, without its terminator, up to 1 GiB. A longer one is an error: it takes that much memory.
     #[serde(default = "default_max_record")]
     pub max_record: ByteSize,
+    /// How files are compressed: "auto" goes by the ending of each name (`.gz` and `.zst`), "none", "gzip" or "zstd". A
+    /// compressed file is read by one reader, from its beginning also after a restore.
+    #[serde(default)]
+    #[schemars(extend("x-identity" = true))]
+    pub compression: Compressed,
+    /// What CSV files look like.
+    #[serde(default)]
+    pub csv: CsvOptions,
+    /// What becomes of a line that is no JSON object, a CSV record with the wrong number of fields, and a row that does not fit:
+    /// "fail", "skip", or { dead_letter = "DIRECTORY" }. A record above `max_record` always fails.
+    #[serde(default)]
+    pub on_bad_record: OnBadRecord,
 }
 
 fn yes() -> bool {
@@ -62,15 +75,27 @@ pub(crate) struct SourceConfig {
     pub(crate) selection: Selection,
     pub(crate) split_size: u64,
     pub(crate) read: ReadOptions,
+    pub(crate) on_bad_record: OnBadRecord,
 }
 
 impl ReadOptions {
-    /// Whether the position of a split is the offset of a byte in its file.
-    pub(crate) fn positions_are_offsets(&self) -> bool {
+    /// Whether a split of this file is read to its end once its position is at the end of its range.
+    pub(crate) fn positions_are_offsets(&self, file: &Path) -> bool {
         match self.format {
-            Format::Lines | Format::Json | Format::Csv | Format::Raw => true,
-            Format::Parquet => false,
+            Format::Lines | Format::Json | Format::Csv => self.compression.of(file) == Compression::None,
+            Format::Raw | Format::Parquet => false,
         }
+    }
+
+    /// The size of the splits that this file is cut into.
+    pub(crate) fn split_size(&self, file: &Path, wanted: u64) -> u64 {
+        let is_cut = match self.format {
+            Format::Lines | Format::Json => self.compression.of(file) == Compression::None,
+            // Whether a line break in CSV ends a record can't be told without reading from the beginning.
+            Format::Csv | Format::Raw => false,
+            Format::Parquet => true,
+        };
+        if is_cut { wanted } else { u64::MAX }
     }
 }
 
@@ -81,6 +106,10 @@ pub struct ReadOptions {
     pub(crate) format: Format,
     /// The largest record in bytes.
     pub(crate) max_record: usize,
+    /// How files are compressed.
+    pub(crate) compression: Compressed,
+    /// What CSV files look like.
+    pub(crate) csv: CsvShape,
 }
 
 impl SourceOptions {
@@ -94,6 +123,9 @@ impl SourceOptions {
             recursive: yes(),
             split_size: default_split_size(),
             max_record: default_max_record(),
+            compression: Compressed::default(),
+            csv: CsvOptions::default(),
+            on_bad_record: OnBadRecord::default(),
         }
     }
 
@@ -113,12 +145,29 @@ impl SourceOptions {
         if self.max_record.0 == 0 || self.max_record.0 > LARGEST_RECORD {
             return refuse("max_record", "must be between 1 B and 1 GiB");
         }
+        let csv = self.csv.checked().map_err(|(option, reason)| Error::config(name(option), reason))?;
+        if self.format == Format::Csv {
+            B::reads_csv(&csv).map_err(|(option, reason)| Error::config(name(option), reason))?;
+        }
+        let mut on_bad_record = self.on_bad_record.clone();
+        if let OnBadRecord::DeadLetter(dir) = &mut on_bad_record {
+            if dir.as_os_str().is_empty() {
+                return refuse("on_bad_record.dead_letter", "is empty; give a directory");
+            }
+            *dir = base_dir.join(&*dir);
+            if dir.starts_with(base_dir.join(&self.path)) {
+                return refuse("on_bad_record.dead_letter", "lies within `path`: it would be read itself");
+            }
+        }
         Ok(SourceConfig {
             selection: Selection::new(self, base_dir, name)?,
             split_size: self.split_size.0,
+            on_bad_record,
             read: ReadOptions {
                 format: self.format,
                 max_record: usize::try_from(self.max_record.0).unwrap_or(usize::MAX),
+                compression: self.compression,
+                csv,
             },
         })
     }
@@ -168,7 +217,8 @@ mod tests {
     fn the_options_document_themselves() {
         let set = OptionSet::of::<SourceOptions>();
         let identity: Vec<_> = set.0.iter().filter(|o| o.identity).map(|o| o.name.as_str()).collect();
-        assert_eq!(identity, ["format", "path"]);
+        let csv = ["csv.delimiter", "csv.header", "csv.quote"];
+        assert_eq!(identity, [&["compression"], &csv[..], &["format", "path"]].concat());
         assert!(set.0.iter().all(|o| !o.doc.is_empty()), "{set:?}");
     }
 }

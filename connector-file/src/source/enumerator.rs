@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::SourceConfig;
 use super::listing::{Found, list};
-use super::split::{FileSplit, cut};
+use super::split::{FileSplit, RelativePath, cut};
 
 /// Crash point: the files were listed, no reader and no checkpoint knows of them yet.
 const AFTER_LISTING: &str = "file-enumerator/after-listing";
@@ -99,7 +99,8 @@ impl SplitEnumerator for FileEnumerator {
         let Some(found) = self.listing.poll(cx)? else { return Ok(()) };
         self.env.crash.hit(AFTER_LISTING);
         self.total_bytes = found.iter().map(|f| f.file.len).sum();
-        let splits = found.iter().flat_map(|f| cut(&f.path, f.file, self.config.split_size));
+        let size = |path: &RelativePath| self.config.read.split_size(path.as_path(), self.config.split_size);
+        let splits = found.iter().flat_map(|f| cut(&f.path, f.file, size(&f.path)));
         self.pending.add_last(splits, context);
         self.report(context);
         Ok(())
@@ -118,7 +119,7 @@ impl SplitEnumerator for FileEnumerator {
 mod tests {
     use std::time::Duration;
 
-    use super::super::split::{FileState, RelativePath};
+    use super::super::split::FileState;
     use super::*;
 
     #[test]

@@ -84,7 +84,7 @@ impl<B: FileBatch> Source for FileSource<B> {
     }
 
     fn reader(&self, context: ReaderContext) -> Result<Self::Reader> {
-        let splits = FileSplits::new(Arc::clone(&self.config), context.env.clone());
+        let splits = FileSplits::new(Arc::clone(&self.config), &context);
         Ok(SplitFetchReader::new(splits, context.env, ReaderOptions::default()))
     }
 }

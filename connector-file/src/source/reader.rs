@@ -6,12 +6,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use connector_api::Result;
 use connector_api::env::Environment;
+use connector_api::source::ReaderContext;
 use connector_base::format::BufferPool;
 use connector_base::reader::{Fetched, SplitReader, SplitReaderFactory};
 
 use super::config::SourceConfig;
 use super::listing::locate;
 use super::split::FileSplit;
+use crate::bad::BadRecords;
 use crate::format::{Decode, FileBatch, Opening};
 use crate::input::LocalInput;
 
@@ -27,12 +29,20 @@ pub struct FileSplits<B> {
     config: Arc<SourceConfig>,
     env: Environment,
     pool: BufferPool,
+    bad: BadRecords,
     batch: PhantomData<fn() -> B>,
 }
 
 impl<B> FileSplits<B> {
-    pub(super) fn new(config: Arc<SourceConfig>, env: Environment) -> Self {
-        Self { config, env, pool: BufferPool::new(CHUNK, KEPT_BUFFERS), batch: PhantomData }
+    pub(super) fn new(config: Arc<SourceConfig>, context: &ReaderContext) -> Self {
+        let (env, owner) = (context.env.clone(), format!("{}_{}", context.attempt, context.reader.0));
+        let bad = BadRecords::new(config.on_bad_record.clone(), env.clone(), "file", owner);
+        Self::with(config, env, bad)
+    }
+
+    /// With another place for bad records.
+    pub(super) fn with(config: Arc<SourceConfig>, env: Environment, bad: BadRecords) -> Self {
+        Self { config, env, pool: BufferPool::new(CHUNK, KEPT_BUFFERS), bad, batch: PhantomData }
     }
 }
 
@@ -45,17 +55,18 @@ impl<B: FileBatch> SplitReaderFactory for FileSplits<B> {
         let env = self.env.clone();
         if split.is_finished(&self.config.read) {
             // Read to its end before: the file need not be there any more.
-            return Ok(FileReader { env, state: State::AtEnd });
+            return Ok(FileReader { env, bad: None, state: State::AtEnd });
         }
         let (config, fs, pool, split) =
             (Arc::clone(&self.config), Arc::clone(&self.env.fs), self.pool.clone(), split.clone());
+        let (bad, to_settle) = (self.bad.clone(), self.bad.clone());
         let open = move || {
             let path = locate(&config.selection, &*fs, split.path.as_path())?;
             let input = Box::new(LocalInput::open(fs, path, split.file)?);
-            B::decoder(Opening { options: &config.read, split: &split, input, pool })
+            B::decoder(Opening { options: &config.read, split: &split, input, pool, bad })
         };
         let decoder = self.env.blocking("opening", open).await?;
-        Ok(FileReader { env, state: State::Open(decoder) })
+        Ok(FileReader { env, bad: Some(to_settle), state: State::Open(decoder) })
     }
 
     fn advance(&self, split: &mut FileSplit, position: u64, _skip: u64) {
@@ -71,6 +82,7 @@ impl<B: FileBatch> SplitReaderFactory for FileSplits<B> {
 #[derive(Debug)]
 pub struct FileReader<B> {
     env: Environment,
+    bad: Option<BadRecords>,
     state: State<B>,
 }
 
@@ -90,8 +102,11 @@ impl<B: FileBatch> SplitReader for FileReader<B> {
     async fn fetch(&mut self) -> Result<Option<Fetched<B, u64>>> {
         match std::mem::replace(&mut self.state, State::AtEnd) {
             State::Open(mut decoder) => {
+                let bad = self.bad.clone();
                 let work = move || {
                     let fetched = decoder.fetch()?;
+                    // Before the rows behind them are handed over.
+                    bad.map_or(Ok(()), |bad| bad.settle())?;
                     Ok((decoder, fetched))
                 };
                 let (decoder, fetched) = self.env.blocking("reading", work).await?;

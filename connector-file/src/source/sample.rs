@@ -10,7 +10,8 @@ use connector_base::reader::{Fetched, SplitReader, SplitReaderFactory};
 use super::config::SourceConfig;
 use super::listing::list;
 use super::reader::FileSplits;
-use super::split::cut;
+use super::split::{RelativePath, cut};
+use crate::bad::{BadRecords, OnBadRecord};
 use crate::format::FileBatch;
 
 /// The first rows of the files, in the order of their paths: `max_rows`, or all there are.
@@ -22,10 +23,17 @@ pub(super) async fn sample<B: FileBatch>(
     let (listed, fs) = (Arc::clone(&config), Arc::clone(&env.fs));
     let found =
         env.blocking("list files", move || list(&listed.selection, &*fs, &AtomicBool::new(false))).await?;
-    let split_size = config.split_size;
-    let files = FileSplits::<B>::new(config, env.clone());
+    let of_file = Arc::clone(&config);
+    let size = |path: &RelativePath| of_file.read.split_size(path.as_path(), of_file.split_size);
+    // A look at the input leaves no dead letters behind.
+    let policy = match config.on_bad_record {
+        OnBadRecord::Fail => OnBadRecord::Fail,
+        OnBadRecord::Skip | OnBadRecord::DeadLetter(_) => OnBadRecord::Skip,
+    };
+    let bad = BadRecords::new(policy, env.clone(), "file", "sample");
+    let files = FileSplits::<B>::with(config, env.clone(), bad);
     let (mut batches, mut missing) = (Vec::new(), max_rows);
-    for split in found.iter().flat_map(|found| cut(&found.path, found.file, split_size)) {
+    for split in found.iter().flat_map(|found| cut(&found.path, found.file, size(&found.path))) {
         if missing == 0 {
             break;
         }

@@ -145,7 +145,7 @@ impl FileSplit {
 
     /// Whether all its records were read.
     pub(crate) fn is_finished(&self, options: &ReadOptions) -> bool {
-        let end = if options.positions_are_offsets() { self.end() } else { Self::READ };
+        let end = if options.positions_are_offsets(self.path.as_path()) { self.end() } else { Self::READ };
         self.position.is_some_and(|position| position >= end)
     }
 }
