@@ -9,8 +9,10 @@ use std::fmt;
 pub enum Capability {
     /// Source: it ends.
     Bounded,
-    /// Source: rows that are appended while it runs are read.
+    /// Source: it does not end, and rows that are appended while it runs are read.
     Unbounded,
+    /// Source: rows that are appended to a split while it is read are read, too.
+    Growth,
     /// Source: splits that come into being while it runs are read.
     Discovery,
     /// Source: rows carry their event times.

@@ -57,6 +57,7 @@ pub struct EnumeratorContext<S> {
     actions: Vec<EnumeratorAction<S>>,
     unassigned: Option<u64>,
     total_bytes: Option<u64>,
+    is_busy: bool,
 }
 
 impl<S> EnumeratorContext<S> {
@@ -68,6 +69,7 @@ impl<S> EnumeratorContext<S> {
             actions: Vec::new(),
             unassigned: None,
             total_bytes: None,
+            is_busy: false,
         }
     }
 
@@ -126,6 +128,17 @@ impl<S> EnumeratorContext<S> {
         self.total_bytes
     }
 
+    /// Says whether work is under way outside that the end of the job must not cut short, such as the removal of files whose
+    /// records the last checkpoint holds. A host goes on to [`poll`](SplitEnumerator::poll) until there is none.
+    pub fn report_busy(&mut self, is_busy: bool) {
+        self.is_busy = is_busy;
+    }
+
+    /// For hosts: what [`report_busy`](Self::report_busy) said last; at first nothing is under way.
+    pub fn is_busy(&self) -> bool {
+        self.is_busy
+    }
+
     /// For hosts: a reader is there; call before [`EnumeratorCommand::AddReader`].
     pub fn reader_added(&mut self, reader: ReaderId) {
         self.readers.insert(reader);
@@ -149,6 +162,7 @@ impl<S> EnumeratorContext<S> {
             actions: Vec::new(),
             unassigned: None,
             total_bytes: None,
+            is_busy: self.is_busy,
         }
     }
 }
@@ -164,6 +178,11 @@ impl<S> EnumeratorContext<S> {
 ///   assigned one: the host drained the outbox before and remembers what it delivered.
 /// - It is idempotent: after a restore the same split may be reported finished again.
 /// - Bounded: each reader gets `no_more_splits` in the end, also one that never had a split.
+/// - What is done outside because splits were read (removing a file, acknowledging a segment) waits for a checkpoint that
+///   holds their ends: a split that was reported finished *before* `snapshot(n)` is finished in n, since the barrier of n
+///   follows behind; so it waits for the completion of n or a later one. A report of a reader that is removed before such a
+///   completion is void: the checkpoint that is restored may hold the split unfinished. What is under way is said by
+///   [`report_busy`](EnumeratorContext::report_busy), so that the end of the job does not cut it short.
 pub trait SplitEnumerator: Send + 'static {
     /// What it assigns.
     type Split: Split;

@@ -171,6 +171,7 @@ impl<E: SplitEnumerator> Erased<E> {
         if let Some(bytes) = inner.total_bytes() {
             context.report_total_bytes(bytes);
         }
+        context.report_busy(inner.is_busy());
         for action in inner.take_actions() {
             match action {
                 EnumeratorAction::Assign(reader, splits) => context.assign(reader, encode_all(&splits)?),

@@ -74,6 +74,13 @@ impl<S: Split> PendingSplits<S> {
         self.serve(context);
     }
 
+    /// Adds splits that were never there before, which is not checked: for an enumerator that discovers often, with many
+    /// splits pending.
+    pub fn add_new(&mut self, splits: impl IntoIterator<Item = S>, context: &mut EnumeratorContext<S>) {
+        self.splits.extend(splits);
+        self.serve(context);
+    }
+
     /// Adds the last splits that will ever be discovered: from here on readers that ask in vain are told so.
     pub fn add_last(&mut self, splits: impl IntoIterator<Item = S>, context: &mut EnumeratorContext<S>) {
         self.complete = true;

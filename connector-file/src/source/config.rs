@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use connector_api::factory::ByteSize;
+use connector_api::factory::{ByteSize, Span};
 use connector_api::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::disposal::AfterRead;
 use super::select::Selection;
 use crate::bad::OnBadRecord;
 use crate::format::{Compressed, Compression, CsvOptions, CsvShape, FileBatch, Format};
+use super::watch::{LateFiles, Order, Watch, default_retries};
 
 /// The largest `max_record` that batches allow for.
 const LARGEST_RECORD: u64 = 1 << 30;
@@ -55,6 +57,34 @@ pub struct SourceOptions {
     /// "fail", "skip", or { dead_letter = "DIRECTORY" }. A record above `max_record` always fails.
     #[serde(default)]
     pub on_bad_record: OnBadRecord,
+    /// Makes the source continuous: the path is listed again and again, with this pause between, and files that were not
+    /// found before are read. Without it the files are listed once, and the source ends. Files are taken as they are when
+    /// they are found: one that changes later is not read again.
+    #[serde(default)]
+    pub discovery_interval: Option<Span>,
+    /// How many listings in a row may fail (each is logged and counted, and tried again after a pause that doubles) before
+    /// the job fails. At first an error that trying again can't mend, such as a path that does not exist, fails it at once.
+    #[serde(default = "default_retries")]
+    pub discovery_retries: u32,
+    /// Files that were modified less than this ago are left for a later listing, since they may still be written.
+    #[serde(default)]
+    pub min_age: Option<Span>,
+    /// What becomes of a file once a completed checkpoint holds all of it as read: `delete`, or `move:DIR`, which keeps its
+    /// path below the path of the source, replaces nothing, and needs DIR on the same file system. Its path is forgotten
+    /// then, which bounds what a continuous source remembers. Without it files are left where they are.
+    #[serde(default)]
+    pub after_read: Option<AfterRead>,
+    /// Bounds what is remembered: a path is forgotten when it is gone and was last modified longer than this before the
+    /// newest file. Without it all paths are remembered.
+    #[serde(default)]
+    pub horizon: Option<Span>,
+    /// What becomes of a file that is found with a modification time before the horizon and is not remembered: `fail` the
+    /// job (the default), `read` it, or `skip` it, counted and logged.
+    #[serde(default)]
+    pub late_files: Option<LateFiles>,
+    /// The order in which files are dealt to readers.
+    #[serde(default)]
+    pub order: Order,
 }
 
 fn yes() -> bool {
@@ -74,6 +104,7 @@ fn default_max_record() -> ByteSize {
 pub(crate) struct SourceConfig {
     pub(crate) selection: Selection,
     pub(crate) split_size: u64,
+    pub(crate) watch: Watch,
     pub(crate) read: ReadOptions,
     pub(crate) on_bad_record: OnBadRecord,
 }
@@ -126,6 +157,13 @@ impl SourceOptions {
             compression: Compressed::default(),
             csv: CsvOptions::default(),
             on_bad_record: OnBadRecord::default(),
+            discovery_interval: None,
+            discovery_retries: default_retries(),
+            min_age: None,
+            after_read: None,
+            horizon: None,
+            late_files: None,
+            order: Order::default(),
         }
     }
 
@@ -159,10 +197,12 @@ impl SourceOptions {
                 return refuse("on_bad_record.dead_letter", "lies within `path`: it would be read itself");
             }
         }
+        let selection = Selection::new(self, base_dir, name)?;
         Ok(SourceConfig {
-            selection: Selection::new(self, base_dir, name)?,
             split_size: self.split_size.0,
             on_bad_record,
+            watch: Watch::new(self, &selection, base_dir, name)?,
+            selection,
             read: ReadOptions {
                 format: self.format,
                 max_record: usize::try_from(self.max_record.0).unwrap_or(usize::MAX),
@@ -204,6 +244,22 @@ mod tests {
             (r#"{"path": "in", "format": "lines", "split_size": 0}"#, "source.split_size"),
             (r#"{"path": "in", "format": "lines", "max_record": "2 GiB"}"#, "source.max_record"),
             (r#"{"path": "in", "format": "lines", "recurse": true}"#, "source.recurse"),
+            (r#"{"path": "in", "format": "lines", "discovery_interval": "0s"}"#, "source.discovery_interval"),
+            (r#"{"path": "in", "format": "lines", "min_age": "1s"}"#, "source.min_age"),
+            (r#"{"path": "in", "format": "lines", "horizon": "1s"}"#, "source.horizon"),
+            (
+                r#"{"path": "in", "format": "lines", "discovery_interval": "1s", "late_files": "skip"}"#,
+                "source.late_files",
+            ),
+            (r#"{"path": "in", "format": "lines", "after_read": "keep"}"#, "source.after_read"),
+            (r#"{"path": "in", "format": "lines", "after_read": "move:"}"#, "source.after_read"),
+            (r#"{"path": "in", "format": "lines", "after_read": "move:in/done"}"#, "source.after_read"),
+            (r#"{"path": "in/*.x", "format": "lines", "after_read": "move:in/done"}"#, "source.after_read"),
+            (r#"{"path": "in", "format": "lines", "after_read": "move:a/../in"}"#, "source.after_read"),
+            (
+                r#"{"path": "in", "format": "lines", "discovery_interval": "1s", "after_read": "delete", "horizon": "1d"}"#,
+                "source.horizon",
+            ),
         ];
         for (text, expected) in cases {
             match parse(text) {

@@ -35,15 +35,21 @@ struct Directory {
     inside: bool,
 }
 
-/// Lists the files of the input, in the order of their paths, each once.
+/// Lists the files of the input, in the order of their paths, each once. With `continuous`, a file that vanishes meanwhile
+/// is left out.
 ///
 /// # Errors
 ///
 /// [`Error::Config`] naming the option when the path does not exist or a glob matches nothing; an empty directory is an
 /// empty input. [`Error::Io`] naming a file or directory that can't be looked at, [`Error::Cancelled`] once `cancelled`.
-pub(crate) fn list(selection: &Selection, fs: &dyn FileSystem, cancelled: &AtomicBool) -> Result<Vec<Found>> {
+pub(crate) fn list(
+    selection: &Selection,
+    fs: &dyn FileSystem,
+    continuous: bool,
+    cancelled: &AtomicBool,
+) -> Result<Vec<Found>> {
     let mut walk =
-        Walk { selection, fs, cancelled, visited: HashSet::new(), found: Vec::new(), matched: false };
+        Walk { selection, fs, continuous, cancelled, visited: HashSet::new(), found: Vec::new(), matched: false };
     match root(selection, fs)? {
         Root::File(path) => {
             let name = path.file_name().map(PathBuf::from).unwrap_or_default();
@@ -52,7 +58,7 @@ pub(crate) fn list(selection: &Selection, fs: &dyn FileSystem, cancelled: &Atomi
         Root::Directory(path) => walk.from(path, true)?,
         Root::Glob(base) => {
             walk.from(base, false)?;
-            if !walk.matched {
+            if !walk.matched && !continuous {
                 let reason = format!("`{}` matches no file", selection.path.display());
                 return Err(Error::config(&selection.option, reason));
             }
@@ -127,6 +133,7 @@ fn is_absent(error: &io::Error) -> bool {
 struct Walk<'a> {
     selection: &'a Selection,
     fs: &'a dyn FileSystem,
+    continuous: bool,
     cancelled: &'a AtomicBool,
     /// Directories that were looked into. The number alone is unique on one device only.
     visited: HashSet<(u64, Duration, u64)>,
@@ -192,7 +199,13 @@ impl Walk<'_> {
         if !self.selection.includes(&relative) || self.selection.excludes(&relative) {
             return Ok(());
         }
-        let found = self.metadata(path)?;
+        let found = match self.metadata(path) {
+            Err(Error::Io { source, .. }) if self.continuous && is_absent(&source) => {
+                tracing::debug!(path = %path.display(), "vanished while the files were listed");
+                return Ok(());
+            }
+            found => found?,
+        };
         let Some(relative) = RelativePath::new(relative) else {
             return Err(Error::config(&self.selection.option, format!("{} has no name", path.display())));
         };

@@ -1,26 +1,34 @@
-//! The source: bounded, over a file, a directory or a glob.
+//! The source over a file, a directory or a glob: bounded, or continuous.
 //!
 //! # The life of a file
 //!
-//! 1. The [enumerator](FileEnumerator) lists the files once, in a task of its own, and notes size, modification time and
-//!    file id of each. Each becomes one split, or several byte ranges of `split_size`.
+//! 1. The [enumerator](FileEnumerator) lists the files, in a task of its own, and notes size, modification time and file id
+//!    of each. Each becomes one split, or several byte ranges of `split_size`.
 //! 2. Readers ask for splits one by one. A reader reads the records that *start* in its range; the record that the range
 //!    begins inside belongs to the split before.
 //! 3. The [reader](FileReader) compares the file with what was noted when it opens it, after every read and at the end:
 //!    a file that shrank, vanished or changed is an error that names it.
 //!
-//! What is listed once is never listed again, also after a restore: files that appear later are not part of the input.
+//! A bounded source lists once, also over restores: files that appear later are not part of the input. A continuous one
+//! lists again and again, and the enumerator remembers which paths it found.
 
 mod config;
+mod discovery;
+mod disposal;
 mod enumerator;
 mod factory;
+mod kept;
 mod listing;
+pub mod metrics;
 mod reader;
 mod sample;
+mod seen;
 mod select;
 mod split;
+mod state;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::marker::PhantomData;
 use std::path::Path;
@@ -32,10 +40,14 @@ use connector_api::{MessageBatch, Result};
 use connector_base::reader::{ReaderOptions, SplitFetchReader};
 
 pub use config::{ReadOptions, SourceOptions};
-pub use enumerator::{CRASH_POINTS, FileEnumerator, FileEnumeratorState};
+pub use enumerator::{CRASH_POINTS, FileEnumerator};
+pub use disposal::AfterRead;
 pub use factory::FileSourceFactory;
 pub use reader::{FileReader, FileSplits};
+pub use seen::SeenPaths;
 pub use split::{FileSplit, FileState, RelativePath};
+pub use state::{FileEnumeratorState, KeptFile};
+pub use watch::{LateFiles, Order};
 
 use crate::format::FileBatch;
 use config::SourceConfig;
@@ -72,7 +84,10 @@ impl<B: FileBatch> Source for FileSource<B> {
     type Reader = SplitFetchReader<FileSplits<B>>;
 
     fn boundedness(&self) -> Boundedness {
-        Boundedness::Bounded
+        match self.config.watch.interval {
+            None => Boundedness::Bounded,
+            Some(_) => Boundedness::Unbounded,
+        }
     }
 
     fn enumerator(
@@ -80,7 +95,7 @@ impl<B: FileBatch> Source for FileSource<B> {
         setup: EnumeratorSetup,
         restored: Option<FileEnumeratorState>,
     ) -> Result<FileEnumerator> {
-        Ok(FileEnumerator::new(Arc::clone(&self.config), setup.env, restored))
+        FileEnumerator::new(Arc::clone(&self.config), setup.env, restored)
     }
 
     fn reader(&self, context: ReaderContext) -> Result<Self::Reader> {

@@ -22,7 +22,7 @@ pub(super) async fn sample<B: FileBatch>(
 ) -> Result<Vec<B>> {
     let (listed, fs) = (Arc::clone(&config), Arc::clone(&env.fs));
     let found =
-        env.blocking("list files", move || list(&listed.selection, &*fs, &AtomicBool::new(false))).await?;
+        env.blocking("list files", move || list(&listed.selection, &*fs, false, &AtomicBool::new(false))).await?;
     let of_file = Arc::clone(&config);
     let size = |path: &RelativePath| of_file.read.split_size(path.as_path(), of_file.split_size);
     // A look at the input leaves no dead letters behind.
@@ -33,7 +33,7 @@ pub(super) async fn sample<B: FileBatch>(
     let bad = BadRecords::new(policy, env.clone(), "file", "sample");
     let files = FileSplits::<B>::with(config, env.clone(), bad);
     let (mut batches, mut missing) = (Vec::new(), max_rows);
-    for split in found.iter().flat_map(|found| cut(&found.path, found.file, size(&found.path))) {
+    for split in found.iter().flat_map(|found| cut(&found.path, found.file, size(&found.path), 0)) {
         if missing == 0 {
             break;
         }

@@ -10,6 +10,8 @@ use std::time::Duration;
 use connector_api::env::Metadata;
 use connector_api::id::SplitId;
 use connector_api::source::Split;
+use connector_api::state::{from_payload, to_payload};
+use connector_api::{Result, Stored};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::config::ReadOptions;
@@ -123,14 +125,51 @@ pub struct FileSplit {
     /// Where reading goes on, once it began: the offset of the first record not read yet, or what the format counts by
     /// instead. [`READ`](Self::READ) when nothing is left.
     pub position: Option<u64>,
+    /// Tells files apart that are found under one path one after another, where paths are forgotten: counted from 1. 0 where
+    /// all paths are remembered.
+    pub generation: u64,
 }
 
-connector_api::stored!(FileSplit, "file-split");
+/// A split as version 1 wrote it.
+#[derive(Deserialize)]
+pub(super) struct FileSplitV1 {
+    path: RelativePath,
+    offset: u64,
+    length: u64,
+    file: FileState,
+    position: Option<u64>,
+}
+
+impl From<FileSplitV1> for FileSplit {
+    fn from(split: FileSplitV1) -> Self {
+        let FileSplitV1 { path, offset, length, file, position } = split;
+        Self { path, offset, length, file, position, generation: 0 }
+    }
+}
+
+impl Stored for FileSplit {
+    const KIND: &'static str = "file-split";
+    const VERSION: u16 = 2;
+
+    fn encode(&self) -> Result<Vec<u8>> {
+        to_payload(self)
+    }
+
+    fn decode(version: u16, payload: &[u8]) -> Result<Self> {
+        match version {
+            1 => from_payload::<FileSplitV1>(payload).map(Self::from),
+            _ => from_payload(payload),
+        }
+    }
+}
 
 impl Split for FileSplit {
-    /// `<path>:<offset>`.
+    /// `<path>:<offset>`, and `#<generation>` where there is one.
     fn id(&self) -> SplitId {
-        SplitId::new(format!("{}:{}", self.path, self.offset))
+        SplitId::new(match self.generation {
+            0 => format!("{}:{}", self.path, self.offset),
+            generation => format!("{}:{}#{generation}", self.path, self.offset),
+        })
     }
 }
 
@@ -151,13 +190,13 @@ impl FileSplit {
 }
 
 /// Cuts a file into ranges of `size`; the last may be a tenth larger, so that no tiny one remains. None for an empty file.
-pub(crate) fn cut(path: &RelativePath, file: FileState, size: u64) -> Vec<FileSplit> {
+pub(crate) fn cut(path: &RelativePath, file: FileState, size: u64, generation: u64) -> Vec<FileSplit> {
     let mut splits = Vec::new();
     let mut offset = 0;
     while offset < file.len {
         let rest = file.len - offset;
         let length = if rest <= size.saturating_add(size / 10) { rest } else { size };
-        splits.push(FileSplit { path: path.clone(), offset, length, file, position: None });
+        splits.push(FileSplit { path: path.clone(), offset, length, file, position: None, generation });
         offset += length;
     }
     splits
@@ -166,7 +205,6 @@ pub(crate) fn cut(path: &RelativePath, file: FileState, size: u64) -> Vec<FileSp
 #[cfg(test)]
 mod tests {
     use super::*;
-    use connector_api::Stored;
 
     fn file(len: u64) -> FileState {
         FileState { len, modified: Duration::new(7, 9), file_id: 3 }
@@ -179,7 +217,7 @@ mod tests {
     #[test]
     fn ranges_cover_the_file_without_overlap_and_without_a_tiny_last_one() {
         let ranges = |len| {
-            let splits = cut(&path(b"a"), file(len), 100);
+            let splits = cut(&path(b"a"), file(len), 100, 0);
             splits.iter().map(|s| (s.offset, s.length)).collect::<Vec<_>>()
         };
         assert_eq!(ranges(0), []);
@@ -193,7 +231,7 @@ mod tests {
     fn names_that_are_not_utf8_are_kept_and_told_apart() {
         let splits: Vec<_> = [&b"d/a\xff"[..], b"d/a\xfe", b"d/a\\xff", b"d/a\n"]
             .iter()
-            .map(|name| cut(&path(name), file(9), 100).remove(0))
+            .map(|name| cut(&path(name), file(9), 100, 0).remove(0))
             .collect();
         let ids: std::collections::BTreeSet<_> = splits.iter().map(|s| s.id()).collect();
         assert_eq!(ids.len(), 4);
@@ -208,17 +246,18 @@ mod tests {
         for bad in ["", "/etc/passwd", "../x", "a/../../x"] {
             assert_eq!(RelativePath::new(bad), None, "{bad}");
         }
-        let mut split = cut(&path(b"abcd"), file(9), 100).remove(0);
+        let mut split = cut(&path(b"abcd"), file(9), 100, 0).remove(0);
         split.path = RelativePath(Path::new("../x").into());
         assert!(FileSplit::from_bytes(&split.to_bytes().unwrap()).is_err());
     }
 
     #[test]
     fn splits_of_every_version_are_read() -> Result<(), testkit::golden::Broken> {
-        let untouched = cut(&path(b"a/b"), file(9), 100).remove(0);
+        let untouched = cut(&path(b"a/b"), file(9), 100, 0).remove(0);
         let half_read = FileSplit { position: Some(300), ..untouched.clone() };
         let not_utf8 = FileSplit { path: path(b"d/\xff"), ..untouched.clone() };
+        let named_anew = FileSplit { generation: 300, ..untouched.clone() };
         let golden = crate::golden().value("untouched", untouched).value("half-read", half_read);
-        golden.value("not-utf8", not_utf8).check()
+        golden.value("not-utf8", not_utf8).value("named-anew", named_anew).check()
     }
 }

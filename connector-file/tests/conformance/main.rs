@@ -13,7 +13,13 @@ use source::FileSourceContext;
 
 fn main() -> ExitCode {
     testkit::Suite::new("file source")
-        .source(|_| FileSourceContext)
+        .source(|_| FileSourceContext::bounded(None))
+        .named("file source, moving")
+        .source(|_| FileSourceContext::bounded(Some("move:/done")))
+        .named("file source, continuous")
+        .source(|_| FileSourceContext::continuous(None))
+        .named("file source, continuous, deleting")
+        .source(|_| FileSourceContext::continuous(Some("delete")))
         .named("file sink, parts closed at checkpoints")
         .sink(|_| FileSinkContext { on_checkpoint: true, compacted: false })
         .named("file sink, parts open over checkpoints")

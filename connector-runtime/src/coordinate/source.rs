@@ -4,7 +4,8 @@
 //! checkpoint's reader state holds the split. What is uncheckpointed goes back to the enumerator when readers die.
 
 use std::collections::BTreeMap;
-use std::task::Context;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 
 use connector_api::Result;
 use connector_api::id::{CheckpointId, ReaderId};
@@ -93,13 +94,18 @@ impl SourceCoordinator {
         self.handle(EnumeratorCommand::AddReader(reader))
     }
 
-    /// All readers are gone, and the job goes back to a checkpoint (or to the beginning). Splits that it does not hold go
-    /// back to the enumerator, which lives on; those that it holds are the host's to deal.
+    /// All readers are gone, and the job goes back to a checkpoint (or to the beginning). The enumerator, which lives on, is
+    /// told that the checkpoint is complete: the notice may have been missed. Splits that it does not hold go back to the
+    /// enumerator; those that it holds are the host's to deal.
     ///
     /// # Errors
     ///
     /// The enumerator's.
     pub fn reset(&mut self, restored: Option<CheckpointId>) -> Result<()> {
+        if let Some(checkpoint) = restored {
+            // Before the readers go: what they reported up to this checkpoint holds. What is assigned now comes back.
+            self.handle(EnumeratorCommand::CheckpointComplete(checkpoint))?;
+        }
         let readers: Vec<_> = self.context.readers().collect();
         for reader in readers {
             self.context.reader_removed(reader);
@@ -152,6 +158,22 @@ impl SourceCoordinator {
                 return Ok(out);
             }
         }
+    }
+
+    /// Waits until nothing is under way outside, for a job that has ended: no reader is told anything any more. The caller
+    /// bounds the wait. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// The enumerator's.
+    pub async fn settle(&mut self) -> Result<()> {
+        poll_fn(|cx| {
+            if let Err(error) = self.poll(cx) {
+                return Poll::Ready(Err(error));
+            }
+            if self.context.is_busy() { Poll::Pending } else { Poll::Ready(Ok(())) }
+        })
+        .await
     }
 
     /// The enumerator's state for a checkpoint that is triggered now. Barriers must follow the commands returned so far,

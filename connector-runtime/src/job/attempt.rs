@@ -131,6 +131,11 @@ async fn run_in(lent: Lent<'_>, setup: AttemptSetup, env: Environment) -> Attemp
         () = clock.sleep(close_timeout) => tracing::warn!("tasks did not close in time"),
     }
     if matches!(end, AttemptEnd::Finished)
+        && let Err(error) = super::finish::settle(attempt.source, &*clock, close_timeout).await
+    {
+        return AttemptEnd::enumerator(error);
+    }
+    if matches!(end, AttemptEnd::Finished)
         && let Err(error) = super::finish::sweep(attempt.shared, &attempt.env, run).await
     {
         return AttemptEnd::failed(error);

@@ -1,11 +1,29 @@
 //! What is left to do when a job has ended.
 
+use std::time::Duration;
+
 use connector_api::Result;
-use connector_api::env::Environment;
+use connector_api::env::{Clock, Environment};
 use connector_api::id::{AttemptId, RunId};
 use connector_api::sink::{References, WriterContext};
 
 use super::Shared;
+use crate::coordinate::source::SourceCoordinator;
+
+/// Lets the enumerator bring to an end what it does outside, such as removing files that were read.
+pub(super) async fn settle(
+    source: &mut SourceCoordinator,
+    clock: &dyn Clock,
+    timeout: Duration,
+) -> Result<()> {
+    tokio::select! {
+        settled = source.settle() => settled,
+        () = clock.sleep(timeout) => {
+            tracing::warn!(?timeout, "what the source does outside did not come to an end");
+            Ok(())
+        }
+    }
+}
 
 /// Removes everything hidden that any attempt of the run made.
 ///

@@ -58,7 +58,12 @@ impl Supervisor {
         let begun = self.shared.env.clock.monotonic();
         if started.is_finished() {
             if let Some(run) = started.own_run()? {
-                finish::sweep(&self.shared, &self.shared.env, run).await?;
+                // The process may have died before the enumerator was done.
+                let mut source = None;
+                let source = self.source(&mut source, &started.begin_attempt().await?)?;
+                let (env, timeout) = (&self.shared.env, self.shared.config.close_timeout);
+                finish::settle(source, &*env.clock, timeout).await?;
+                finish::sweep(&self.shared, env, run).await?;
             }
             return Ok(self.report(begun, JobEnd::AlreadyFinished));
         }

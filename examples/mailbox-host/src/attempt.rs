@@ -191,7 +191,14 @@ impl<'a, B: RowBatch> Attempt<'a, B> {
                         self.tell_all_readers(&ReaderCommand::CheckpointAborted(id))?;
                         self.tell_enumerator(EnumeratorCommand::CheckpointAborted(id))?;
                     }
-                    Output::Finished => return Ok(Some(End::Finished)),
+                    Output::Finished => {
+                        // Bounded like everything at the end: what is left then is done by the next start.
+                        let timeout = self.env.clock.sleep(self.job.config.close_timeout);
+                        if let Either::Left((settled, _)) = select(pin!(self.source.settle()), timeout).await {
+                            settled.map_err(Failure::Enumerator)?;
+                        }
+                        return Ok(Some(End::Finished));
+                    }
                     Output::Stopped(_) => return Ok(Some(End::Stopped { savepoint: self.stored.take() })),
                 }
             }

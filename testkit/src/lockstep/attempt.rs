@@ -249,12 +249,29 @@ impl<B: TestBatch> Attempt<B> {
         if matches!(stop, Stop::Died | Stop::Broken(_)) {
             return stop;
         }
+        if let Err(failed) = self.settle(run, enumerator).await {
+            stop = failed;
+        }
         if let Err(again) = self.close(run, pair).await
             && !matches!(stop, Stop::Failed(_))
         {
             stop = again;
         }
         stop
+    }
+
+    /// At the end of the job the enumerator brings to an end what it does outside.
+    async fn settle(
+        &mut self,
+        run: &mut Run<'_>,
+        enumerator: &mut Option<SourceCoordinator>,
+    ) -> Result<(), Stop> {
+        match enumerator {
+            Some(coordinator) if self.ended => {
+                guarded(run.around, "SplitEnumerator::poll", coordinator.settle()).await
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn close(&mut self, run: &mut Run<'_>, pair: &mut dyn Pair<B>) -> Result<(), Stop> {

@@ -37,7 +37,7 @@ pub(super) fn checks<C: SourceContext>() -> Vec<Check<C>> {
             rules: &["R-7"],
             source: "FLIP-27",
             failure: "new rows are not read until something else happens",
-            needs: &[Capability::Unbounded],
+            needs: &[Capability::Unbounded, Capability::Growth],
             run: appended,
         },
         Check {

@@ -72,6 +72,10 @@ impl Host {
         host
     }
 
+    pub(super) fn env(&self) -> &Environment {
+        &self.env
+    }
+
     pub(super) fn add(&mut self, source: &FileSource, reader: ReaderId) {
         self.readers.insert(reader, reader_of(source, reader, self.env.clone()));
         self.context.reader_added(reader);
@@ -128,7 +132,7 @@ impl Host {
 
     pub(super) async fn next(&mut self) -> Result<Option<(ReaderId, Batch)>> {
         let next = poll_fn(|cx| self.poll(cx));
-        tokio::time::timeout(Duration::from_secs(20), next).await.expect("the host hangs")
+        tokio::time::timeout(Duration::from_secs(120), next).await.expect("the host hangs")
     }
 
     pub(super) async fn rest(&mut self) -> Result<Vec<String>> {

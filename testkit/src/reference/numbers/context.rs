@@ -47,7 +47,7 @@ impl SourceContext for NumbersContext {
 
     fn capabilities(&self) -> Capabilities {
         let ends = if self.is_unbounded {
-            Capabilities::of([Capability::Unbounded, Capability::Discovery])
+            Capabilities::of([Capability::Unbounded, Capability::Discovery, Capability::Growth])
         } else {
             Capabilities::of([Capability::Bounded])
         };
