@@ -213,7 +213,8 @@ impl Disposing<'_> {
                     // A power cut left it under both names.
                     return self.fs.remove_file(from).map_err(Error::io("remove", from));
                 }
-                let reason = format!("it was read and is to be moved to {}, where a file is already", to.display());
+                let reason =
+                    format!("it was read and is to be moved to {}, where a file is already", to.display());
                 Err(Error::data(from.display().to_string(), None, reason))
             }
             renamed => renamed.map_err(Error::io("move", from)),

@@ -27,7 +27,8 @@ const AFTER_LISTING: &str = "file-enumerator/after-listing";
 
 /// The places in the source where a test lets the process die, beside those of `connector_base::reader`. Those of
 /// `file-disposal` are reached with `after_read` only.
-pub const CRASH_POINTS: &[&str] = &[AFTER_LISTING, disposal::BEFORE, disposal::BEFORE_SYNC, disposal::AFTER_SYNC];
+pub const CRASH_POINTS: &[&str] =
+    &[AFTER_LISTING, disposal::BEFORE, disposal::BEFORE_SYNC, disposal::AFTER_SYNC];
 
 /// Finds the files and hands out their splits.
 #[derive(Debug)]

@@ -75,7 +75,13 @@ impl KeptFiles {
     }
 
     /// A file was found and cut into these splits.
-    pub(super) fn add(&mut self, path: &RelativePath, file: FileState, generation: u64, splits: &[FileSplit]) {
+    pub(super) fn add(
+        &mut self,
+        path: &RelativePath,
+        file: FileState,
+        generation: u64,
+        splits: &[FileSplit],
+    ) {
         for split in splits {
             self.by_split.insert(split.id(), (generation, split.offset));
         }
@@ -136,7 +142,8 @@ impl KeptFiles {
 
     /// The checkpoint and all before it are complete.
     pub(super) fn completed(&mut self, checkpoint: CheckpointId) {
-        let is_complete = |held_by: Option<CheckpointId>| held_by.is_some_and(|held_by| held_by <= checkpoint);
+        let is_complete =
+            |held_by: Option<CheckpointId>| held_by.is_some_and(|held_by| held_by <= checkpoint);
         for kept in self.files.values_mut() {
             kept.known |= is_complete(kept.known_in);
             for split in kept.splits.values_mut() {

@@ -48,8 +48,15 @@ pub(crate) fn list(
     continuous: bool,
     cancelled: &AtomicBool,
 ) -> Result<Vec<Found>> {
-    let mut walk =
-        Walk { selection, fs, continuous, cancelled, visited: HashSet::new(), found: Vec::new(), matched: false };
+    let mut walk = Walk {
+        selection,
+        fs,
+        continuous,
+        cancelled,
+        visited: HashSet::new(),
+        found: Vec::new(),
+        matched: false,
+    };
     match root(selection, fs)? {
         Root::File(path) => {
             let name = path.file_name().map(PathBuf::from).unwrap_or_default();

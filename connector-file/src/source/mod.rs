@@ -40,8 +40,8 @@ use connector_api::{MessageBatch, Result};
 use connector_base::reader::{ReaderOptions, SplitFetchReader};
 
 pub use config::{ReadOptions, SourceOptions};
-pub use enumerator::{CRASH_POINTS, FileEnumerator};
 pub use disposal::AfterRead;
+pub use enumerator::{CRASH_POINTS, FileEnumerator};
 pub use factory::FileSourceFactory;
 pub use reader::{FileReader, FileSplits};
 pub use seen::SeenPaths;

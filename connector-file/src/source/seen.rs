@@ -143,7 +143,8 @@ impl Seen {
     /// What a snapshot holds.
     pub(super) fn stored(&mut self) -> SeenPaths {
         if std::mem::take(&mut self.stale) {
-            let mut all: Vec<_> = self.known.iter().map(|(path, modified)| (path.clone(), *modified)).collect();
+            let mut all: Vec<_> =
+                self.known.iter().map(|(path, modified)| (path.clone(), *modified)).collect();
             all.sort_unstable();
             self.stored = all.into_iter().collect();
         }
@@ -175,7 +176,10 @@ mod tests {
         assert_eq!(again(&mut seen).known, seen.known);
         assert_eq!(seen.stored().len(), 2);
         seen.retain(|_, modified| modified > Duration::from_secs(1));
-        assert_eq!(again(&mut seen).known.into_iter().collect::<Vec<_>>(), [(path("c"), Duration::from_secs(9))]);
+        assert_eq!(
+            again(&mut seen).known.into_iter().collect::<Vec<_>>(),
+            [(path("c"), Duration::from_secs(9))]
+        );
     }
 
     #[test]
@@ -188,7 +192,9 @@ mod tests {
 
     #[test]
     fn damaged_paths_are_refused() {
-        for bad in [&b"\x05\0\0\0ab"[..], b"\x01\0\0\0a\0\0", b"\xff\xff\xff\xffa", b"\x02\0\0\0..\0\0\0\0\0\0\0\0"] {
+        for bad in
+            [&b"\x05\0\0\0ab"[..], b"\x01\0\0\0a\0\0", b"\xff\xff\xff\xffa", b"\x02\0\0\0..\0\0\0\0\0\0\0\0"]
+        {
             assert!(SeenPaths::entries(bad).is_none(), "{bad:?}");
         }
     }

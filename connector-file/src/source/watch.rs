@@ -81,13 +81,20 @@ impl Watch {
             }
         }
         if options.late_files.is_some() && options.horizon.is_none() {
-            return refuse("late_files", "needs `horizon`: without it every path is remembered and none is late");
+            return refuse(
+                "late_files",
+                "needs `horizon`: without it every path is remembered and none is late",
+            );
         }
         if options.after_read.is_some() && options.horizon.is_some() {
-            return refuse("horizon", "has no use beside `after_read`: paths of files that are gone are forgotten");
+            return refuse(
+                "horizon",
+                "has no use beside `after_read`: paths of files that are gone are forgotten",
+            );
         }
         let after = options.after_read.as_ref();
-        let after_read = after.map(|after| after.checked(selection, base_dir, &name("after_read"))).transpose()?;
+        let after_read =
+            after.map(|after| after.checked(selection, base_dir, &name("after_read"))).transpose()?;
         let late = options.late_files.unwrap_or_default();
         Ok(Self {
             interval,

@@ -377,6 +377,8 @@ fn before_start<C: SourceContext>(lab: &Lab<C>) -> Verdict {
         fill(subject, 0..ROWS).await?;
         let state = at_four_readers(subject).await?;
         for restored in [None, Some(state)] {
+            // What an enumerator that is gone had under way ends first.
+            subject.env().clock.sleep(std::time::Duration::from_millis(100)).await;
             let meter = subject.around.meter().clone();
             let before = (meter.file_system_calls(), meter.tasks());
             let desk = Desk::new(subject, 2, restored)?;

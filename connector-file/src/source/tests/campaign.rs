@@ -11,8 +11,8 @@ use connector_api::{Error, MessageBatch, Result};
 use testkit::fs::PowerCut;
 use testkit::history::{self, History};
 use testkit::lockstep::{self, Adversity, Options, Pair};
-use testkit::reference::Ledger;
 use testkit::random::SeededRandom;
+use testkit::reference::Ledger;
 use testkit::surroundings::{Death, Surroundings};
 use testkit::{TestRow, files, sim};
 

@@ -254,7 +254,8 @@ async fn returned_splits_go_to_readers_that_wait_or_come_back() {
     host.tell(EnumeratorCommand::RemoveReader(failed)).unwrap();
     let name = &texts(&first)[0];
     let found = fs::metadata(dir.path().join("in").join(name)).unwrap();
-    let all = listing::list(&source.config.selection, &*environment().fs, false, &Default::default()).unwrap();
+    let all =
+        listing::list(&source.config.selection, &*environment().fs, false, &Default::default()).unwrap();
     assert_eq!(found.len(), 2);
     let split = all.iter().find(|f| f.path.to_string() == *name).unwrap();
     let back = split::cut(&split.path, split.file, 100, 0);

@@ -108,7 +108,9 @@ fn a_state_that_remembers_no_paths_is_refused_and_not_read_again() {
         // The other way round it is the end of what was found.
         let bounded = source(|o| o.discovery_interval = None);
         assert_eq!(bounded.boundedness(), Boundedness::Bounded);
-        assert!(bounded.enumerator(setup(env), Some(FileEnumeratorState { remembers: true, ..listed })).is_ok());
+        assert!(
+            bounded.enumerator(setup(env), Some(FileEnumeratorState { remembers: true, ..listed })).is_ok()
+        );
     });
 }
 
@@ -151,7 +153,10 @@ fn failures_count_in_a_row_only() {
         for k in [1, 3, 5, 7] {
             fs.inject(Rule::on(OpKind::List, Fault::Eio).nth(k));
         }
-        assert!(tokio::time::timeout(30 * SECOND, host.next()).await.is_err(), "none of them is the second in a row");
+        assert!(
+            tokio::time::timeout(30 * SECOND, host.next()).await.is_err(),
+            "none of them is the second in a row"
+        );
     });
 }
 
@@ -236,7 +241,9 @@ fn splits_are_dealt_in_the_order_that_was_asked_for() {
         write(&dir, &format!("in/{name}"), name, ago);
     }
     for interval in [None, Some(Span(SECOND))] {
-        for (order, expected) in [(Order::Path, ["a", "b", "c", "d"]), (Order::Modified, ["d", "c", "a", "b"])] {
+        for (order, expected) in
+            [(Order::Path, ["a", "b", "c", "d"]), (Order::Modified, ["d", "c", "a", "b"])]
+        {
             let source = source_in(&dir, |o| (o.order, o.discovery_interval) = (order, interval));
             sim::run(async {
                 let mut host = Host::within(real(1), &source, 1, None);
@@ -283,7 +290,9 @@ fn start() -> Duration {
 
 #[test]
 fn late_files_fail_or_are_read_or_skipped_once() {
-    for (late, seconds) in [(LateFiles::Fail, 61), (LateFiles::Read, 61), (LateFiles::Skip, 61), (LateFiles::Fail, 60)] {
+    for (late, seconds) in
+        [(LateFiles::Fail, 61), (LateFiles::Read, 61), (LateFiles::Skip, 61), (LateFiles::Fail, 60)]
+    {
         let dir = tempfile::tempdir().unwrap();
         // Before the first listing nothing was forgotten, so nothing is late.
         write(&dir, "in/first", "first", 1000);
@@ -297,7 +306,10 @@ fn late_files_fail_or_are_read_or_skipped_once() {
             match late {
                 LateFiles::Fail if seconds > 60 => {
                     let error = came.unwrap_err();
-                    assert!(error.to_string().starts_with("late: the file is late: it was modified 1s before"), "{error}");
+                    assert!(
+                        error.to_string().starts_with("late: the file is late: it was modified 1s before"),
+                        "{error}"
+                    );
                     assert!(!error.is_retryable());
                 }
                 LateFiles::Fail | LateFiles::Read => assert_eq!(came.unwrap(), ["late"]),
