@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::disposal::AfterRead;
 use super::select::Selection;
+use super::watch::{LateFiles, Order, Watch, default_retries};
 use crate::bad::OnBadRecord;
 use crate::format::{Compressed, Compression, CsvOptions, CsvShape, FileBatch, Format};
-use super::watch::{LateFiles, Order, Watch, default_retries};
 
 /// The largest `max_record` that batches allow for.
 const LARGEST_RECORD: u64 = 1 << 30;

@@ -21,8 +21,9 @@ pub(super) async fn sample<B: FileBatch>(
     max_rows: usize,
 ) -> Result<Vec<B>> {
     let (listed, fs) = (Arc::clone(&config), Arc::clone(&env.fs));
-    let found =
-        env.blocking("list files", move || list(&listed.selection, &*fs, false, &AtomicBool::new(false))).await?;
+    let found = env
+        .blocking("list files", move || list(&listed.selection, &*fs, false, &AtomicBool::new(false)))
+        .await?;
     let of_file = Arc::clone(&config);
     let size = |path: &RelativePath| of_file.read.split_size(path.as_path(), of_file.split_size);
     // A look at the input leaves no dead letters behind.

@@ -84,7 +84,7 @@ impl Read {
         let file = FileState { len: content.len() as u64, modified: Duration::ZERO, file_id: 1 };
         let Some(path) = RelativePath::new("a") else { unreachable!("a plain name") };
         let length = file.len;
-        let split = FileSplit { path, offset: 0, length, file, position: self.position };
+        let split = FileSplit { path, offset: 0, length, file, position: self.position, generation: 0 };
         let env = self.env.clone().unwrap_or_else(|| sim::environment(&SimFs::new(), 1));
         let bad = BadRecords::new(config.on_bad_record.clone(), env, "file", "1");
         let opening = Opening {
