@@ -1,7 +1,7 @@
 //! Records that can't be read, and what becomes of them.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
@@ -192,7 +192,7 @@ impl Shared {
     }
 
     /// A new file; a host that makes a reader anew within an attempt finds the first name taken.
-    fn create(&self, dir: &PathBuf) -> Result<Letters> {
+    fn create(&self, dir: &Path) -> Result<Letters> {
         self.env.fs.create_dir_all(dir).map_err(Error::io("make directory", dir))?;
         let mut number = 0_u32;
         loop {

@@ -1,6 +1,7 @@
 //! The options of the sink: one struct for files, builders and other front ends alike.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use connector_api::factory::{ByteSize, Span};
 use connector_api::{Error, Result};
@@ -9,7 +10,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, de};
 
 use super::naming::PartNames;
-use crate::format::{Compression, CsvOptions, CsvShape, FileBatch, Format};
+use crate::format::{Compression, CsvOptions, CsvShape, FileBatch, Format, Rewrite};
 
 /// The options of the file sink.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -79,9 +80,32 @@ pub enum Compaction {
 pub struct Merge {
     /// Parts of this many checkpoints are merged together; at least 1.
     pub checkpoints: u32,
-    /// The size that merged files aim at. Parts of 80 % of it or more are left alone. Without it, one file per merge.
+    /// The size that merged files aim at. Without it, one file per merge.
     #[serde(default)]
     pub size: Option<ByteSize>,
+    /// Parts of this size or more are kept as they are, so that nearly full files are not written again. 80 % of `size` when it is
+    /// left out; without `size`, nothing is kept.
+    #[serde(default)]
+    pub keep_size: Option<ByteSize>,
+    /// How many bytes of parts each compactor merges per second, on the average over several merges: a merge begins only
+    /// when those before it have had their time. Without it, as many as it can.
+    #[serde(default)]
+    pub rate: Option<ByteSize>,
+}
+
+impl Default for Merge {
+    /// Into one file at every checkpoint.
+    fn default() -> Self {
+        Self { checkpoints: 1, size: None, keep_size: None, rate: None }
+    }
+}
+
+impl Merge {
+    /// Parts of this length or more are kept as they are; none when all are merged.
+    pub(crate) fn kept(&self) -> Option<u64> {
+        let most = self.size.map(|size| size.0 - size.0 / 5);
+        self.keep_size.map(|size| size.0).or(most)
+    }
 }
 
 fn default_prefix() -> String {
@@ -139,6 +163,8 @@ pub(crate) struct SinkConfig {
     pub(crate) rolling: Rolling,
     pub(crate) compaction: Option<Compaction>,
     pub(crate) write: WriteOptions,
+    /// How parts are merged that can't be joined byte by byte.
+    pub(crate) rewrite: Option<Arc<dyn Rewrite>>,
     /// The most parts that a writer has open at a time; at least 1.
     pub(crate) max_open: usize,
 }
@@ -208,6 +234,15 @@ impl SinkOptions {
             if merge.size.is_some_and(|size| size.0 == 0) {
                 return Err(error("compaction.size", "must be at least 1 B".into()));
             }
+            if merge.keep_size.is_some_and(|size| size.0 == 0) {
+                return Err(error("compaction.keep_size", "must be at least 1 B".into()));
+            }
+            if merge.rate.is_some_and(|rate| rate.0 == 0) {
+                return Err(error(
+                    "compaction.rate",
+                    "must be at least 1 B; leave it out for no limit".into(),
+                ));
+            }
         }
         let csv = self.csv.checked().map_err(|(option, reason)| error(option, reason))?;
         let write = WriteOptions { format: self.format, compression: self.compression, csv };
@@ -217,7 +252,8 @@ impl SinkOptions {
             return Err(error("rolling.on_checkpoint", reason.into()));
         }
         // What can't be encoded is told now, and not at the first record.
-        B::encoder(&write, !self.rolling.on_checkpoint).map_err(|e| match e {
+        let merges = matches!(self.compaction, Some(Compaction::Merge(_)));
+        B::encoder(&write, merges || !self.rolling.on_checkpoint).map_err(|e| match e {
             Error::Config { option, reason } => error(&option, reason),
             other => other,
         })?;
@@ -226,6 +262,7 @@ impl SinkOptions {
             names,
             rolling: self.rolling.clone(),
             compaction: self.compaction.clone(),
+            rewrite: B::rewrite(&write).map(Arc::from),
             write,
             max_open: 1,
         })
@@ -253,7 +290,7 @@ mod tests {
         .unwrap();
         assert_eq!(config.dir, Path::new("/base/out"));
         assert_eq!(config.rolling.size, ByteSize(8 << 20));
-        let merge = Merge { checkpoints: 2, size: Some(ByteSize(64 << 20)) };
+        let merge = Merge { checkpoints: 2, size: Some(ByteSize(64 << 20)), ..Merge::default() };
         assert_eq!(config.compaction, Some(Compaction::Merge(merge)));
         let drain = parse(r#"{"path": "out", "format": "lines", "compaction": "drain"}"#).unwrap();
         assert_eq!(drain.compaction, Some(Compaction::Drain));

@@ -40,7 +40,7 @@ pub use crash_points::CRASH_POINTS;
 pub use factory::FileSinkFactory;
 
 use committer::FileCommitter;
-use config::SinkConfig;
+pub(crate) use config::SinkConfig;
 use sweep::FileSweep;
 use writer::FileWriter;
 

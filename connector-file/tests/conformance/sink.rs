@@ -19,7 +19,8 @@ pub(crate) struct FileSinkContext {
     pub(crate) compacted: bool,
 }
 
-const MERGE: Compaction = Compaction::Merge(Merge { checkpoints: 2, size: Some(ByteSize(300)) });
+const MERGE: Compaction =
+    Compaction::Merge(Merge { checkpoints: 2, size: Some(ByteSize(300)), keep_size: None, rate: None });
 
 impl FileSinkContext {
     fn with(&self, compaction: Option<Compaction>) -> Result<Box<dyn Sink<MessageBatch>>> {

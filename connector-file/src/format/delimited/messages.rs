@@ -135,8 +135,8 @@ impl CsvEncoder {
     /// When a part is gone on with, and the columns of its beginning can't be known.
     pub(in crate::format) fn new(shape: &CsvShape, begun: bool) -> Result<Self> {
         if begun && shape.columns.is_empty() {
-            let reason = "must be given when parts go on over checkpoints (rolling.on_checkpoint = false): \
-                          the first record of a part is not known any more when it goes on";
+            let reason = "must be given when parts go on over checkpoints (rolling.on_checkpoint = false) or are \
+                          merged (compaction): the first records of parts need not have the same keys";
             return Err(Error::config("csv.columns", reason));
         }
         Ok(Self { shape: shape.clone(), fields: Fields::new(shape), begun })

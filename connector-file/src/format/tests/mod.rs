@@ -23,7 +23,7 @@ use crate::source::{FileState, RelativePath, SourceOptions};
 
 /// A file in memory.
 #[derive(Debug)]
-struct Memory(Vec<u8>);
+pub(super) struct Memory(pub(super) Vec<u8>);
 
 impl Input for Memory {
     fn origin(&self) -> &str {
@@ -47,12 +47,12 @@ impl Input for Memory {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Person {
+pub(super) struct Person {
     name: String,
     age: Option<u32>,
 }
 
-fn person(name: &str, age: impl Into<Option<u32>>) -> Person {
+pub(super) fn person(name: &str, age: impl Into<Option<u32>>) -> Person {
     Person { name: name.into(), age: age.into() }
 }
 
@@ -61,7 +61,7 @@ fn options(format: Format) -> SourceOptions {
 }
 
 /// How a file is read.
-struct Read {
+pub(super) struct Read {
     options: SourceOptions,
     buffer: usize,
     position: Option<u64>,
@@ -69,17 +69,17 @@ struct Read {
 }
 
 impl Read {
-    fn of(format: Format) -> Self {
+    pub(super) fn of(format: Format) -> Self {
         Self { options: options(format), buffer: 64, position: None, env: None }
     }
 
-    fn with(mut self, change: impl FnOnce(&mut SourceOptions)) -> Self {
+    pub(super) fn with(mut self, change: impl FnOnce(&mut SourceOptions)) -> Self {
         change(&mut self.options);
         self
     }
 
     /// The batches, with the position behind each row.
-    fn batches<B: FileBatch>(&self, content: &[u8]) -> Result<Vec<(B, Vec<u64>)>> {
+    pub(super) fn batches<B: FileBatch>(&self, content: &[u8]) -> Result<Vec<(B, Vec<u64>)>> {
         let config = self.options.checked::<B>(std::path::Path::new("/"), &str::to_owned)?;
         let file = FileState { len: content.len() as u64, modified: Duration::ZERO, file_id: 1 };
         let Some(path) = RelativePath::new("a") else { unreachable!("a plain name") };
@@ -111,7 +111,7 @@ impl Read {
     }
 
     /// The values, with the position behind each.
-    fn messages(&self, content: &[u8]) -> Result<Vec<(String, u64)>> {
+    pub(super) fn messages(&self, content: &[u8]) -> Result<Vec<(String, u64)>> {
         let batches = self.batches::<MessageBatch>(content)?;
         let rows = batches.iter().flat_map(|(batch, positions)| {
             let text = |i| String::from_utf8_lossy(batch.row(i).value.unwrap_or_default()).into_owned();
@@ -120,36 +120,40 @@ impl Read {
         Ok(rows.collect())
     }
 
-    fn values(&self, content: impl AsRef<[u8]>) -> Vec<String> {
+    pub(super) fn values(&self, content: impl AsRef<[u8]>) -> Vec<String> {
         self.messages(content.as_ref()).unwrap().into_iter().map(|(value, _)| value).collect()
     }
 
-    fn people(&self, content: impl AsRef<[u8]>) -> Result<Vec<Person>> {
+    pub(super) fn people(&self, content: impl AsRef<[u8]>) -> Result<Vec<Person>> {
         Ok(self.batches::<Vec<Person>>(content.as_ref())?.into_iter().flat_map(|(rows, _)| rows).collect())
     }
 
-    fn refused<B: FileBatch>(&self, content: &[u8]) -> String {
+    pub(super) fn refused<B: FileBatch>(&self, content: &[u8]) -> String {
         self.batches::<B>(content).map(|_| ()).unwrap_err().to_string()
     }
 }
 
 /// How a part is written.
-struct Write(SinkOptions);
+pub(super) struct Write(SinkOptions);
 
 impl Write {
-    fn of(format: Format) -> Self {
+    pub(super) fn of(format: Format) -> Self {
         Self(SinkOptions { format, ..SinkOptions::lines("out") })
     }
 
-    fn with(mut self, change: impl FnOnce(&mut SinkOptions)) -> Self {
+    pub(super) fn with(mut self, change: impl FnOnce(&mut SinkOptions)) -> Self {
         change(&mut self.0);
         self
     }
 
-    /// The bytes of one part, taken in with this room at a time.
-    fn batch<B: FileBatch>(&self, batch: &B, room: u64) -> Result<Vec<u8>> {
+    pub(super) fn config<B: FileBatch>(&self) -> Result<crate::sink::SinkConfig> {
         let error = |name: &str, reason: String| connector_api::Error::config(name, reason);
-        let config = self.0.checked::<B>(std::path::Path::new("/"), &error)?;
+        self.0.checked::<B>(std::path::Path::new("/"), &error)
+    }
+
+    /// The bytes of one part, taken in with this room at a time.
+    pub(super) fn batch<B: FileBatch>(&self, batch: &B, room: u64) -> Result<Vec<u8>> {
+        let config = self.config::<B>()?;
         let mut encoder = B::encoder(&config.write, false)?;
         let mut out = Gathered::default();
         let (mut row, mut bytes) = (0, Vec::new());
@@ -164,12 +168,12 @@ impl Write {
         Ok(bytes)
     }
 
-    fn values(&self, values: &[&str]) -> Result<Vec<u8>> {
+    pub(super) fn values(&self, values: &[&str]) -> Result<Vec<u8>> {
         self.batch(&messages(values), 40)
     }
 }
 
-fn messages(values: &[&str]) -> MessageBatch {
+pub(super) fn messages(values: &[&str]) -> MessageBatch {
     use connector_api::batch::FromRows;
     use connector_api::message::Message;
     let message = |value: &&str| Message { key: None, value: Some(value.as_bytes().to_vec().into()) };

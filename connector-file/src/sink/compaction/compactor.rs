@@ -15,6 +15,7 @@ use super::present::still_hidden;
 use super::state::{CompactorState, Request};
 use crate::sink::committable::FileCommittable;
 use crate::sink::config::SinkConfig;
+use crate::sink::metrics::Backlog;
 use crate::sink::naming::Uid;
 
 /// Holds, merges and hands over. In its state a merge is one entry from the request to the hand-over of the result.
@@ -27,6 +28,7 @@ pub(crate) struct Compactor {
     held: Vec<CompactorState>,
     running: BTreeMap<u64, CompactorState>,
     merger: Merger,
+    backlog: Backlog,
 }
 
 impl Compactor {
@@ -51,13 +53,22 @@ impl Compactor {
         let env = context.env.clone();
         let uid = Uid { attempt: context.attempt, subtask: context.subtask };
         let merger = Merger::new(env.clone(), config, uid);
-        Ok(Self { env, drains, next: 0, held, running: BTreeMap::new(), merger })
+        let backlog = Backlog::default();
+        let mut compactor = Self { env, drains, next: 0, held, running: BTreeMap::new(), merger, backlog };
+        compactor.measure();
+        Ok(compactor)
+    }
+
+    fn measure(&mut self) {
+        let all = self.running.values().chain(&self.held).flat_map(|state| &state.inputs);
+        self.backlog.set(all);
     }
 
     fn finish(&mut self, merged: Merged, out: &mut Output<FileCommittable>) -> Result<()> {
         let (number, result) = merged;
         // Also after a failure: `close` waits for those that are left.
         self.running.remove(&number);
+        self.measure();
         out.emit(result?.into());
         Ok(())
     }
@@ -79,12 +90,14 @@ impl Operator for Compactor {
             Request::Pass(committable) => out.emit(committable),
             Request::Merge(inputs) => self.held.push(CompactorState { checkpoint: at.0, inputs }),
         }
+        self.measure();
         Ok(())
     }
 
     async fn prepare(&mut self, how: Prepare, out: &mut Output<FileCommittable>) -> Result<()> {
         if self.drains {
             self.held.drain(..).flat_map(|state| state.inputs).for_each(|file| out.emit(file.into()));
+            self.measure();
             return Ok(());
         }
         while !self.running.is_empty() {

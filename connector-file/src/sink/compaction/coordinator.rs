@@ -9,11 +9,12 @@ use connector_api::env::Environment;
 use connector_api::id::CheckpointId;
 use connector_api::sink::{Checkpoint, Operator, OperatorContext, Output, Prepare};
 
-use super::pack::{is_near, pack};
+use super::pack::pack;
 use super::present::still_hidden;
 use super::state::{CoordinatorState, Request};
 use crate::sink::committable::{FileCommittable, StagedFile};
 use crate::sink::config::{Compaction, SinkConfig};
+use crate::sink::metrics::Backlog;
 use crate::sink::naming;
 
 /// Fires every so many checkpoints, counted from the first part that it holds; at once when no more input will come.
@@ -24,6 +25,9 @@ pub(crate) struct Coordinator {
     /// How many checkpoints are merged together; 0 passes everything on.
     every: u32,
     size: Option<u64>,
+    /// Parts of this length or more pass.
+    kept: Option<u64>,
+    backlog: Backlog,
     checkpoints: u32,
     held: Vec<StagedFile>,
     ended: bool,
@@ -41,19 +45,22 @@ impl Coordinator {
         compaction: &Compaction,
         states: Vec<CoordinatorState>,
     ) -> Result<Self> {
-        let (every, size) = match compaction {
-            Compaction::Merge(merge) => (merge.checkpoints, merge.size.map(|size| size.0)),
-            Compaction::Drain => (0, None),
+        let (every, size, kept) = match compaction {
+            Compaction::Merge(merge) => (merge.checkpoints, merge.size.map(|size| size.0), merge.kept()),
+            Compaction::Drain => (0, None, None),
         };
         let checkpoints = states.iter().map(|state| state.checkpoints).max().unwrap_or(0);
         let held = states.into_iter().flat_map(|state| state.held).collect();
         let held = still_hidden(&context, &config, held).await?;
-        Ok(Self { env: context.env, config, every, size, checkpoints, held, ended: false })
+        let mut backlog = Backlog::default();
+        backlog.set(&held);
+        Ok(Self { env: context.env, config, every, size, kept, backlog, checkpoints, held, ended: false })
     }
 
     fn fire(&mut self, out: &mut Output<Request>) {
         self.checkpoints = 0;
         let mut held = std::mem::take(&mut self.held);
+        self.backlog.set(&[]);
         let names = &self.config.names;
         held.sort_by_cached_key(|file| (names.parse(&file.name), file.name.clone()));
         // Only files of one bucket are merged.
@@ -61,7 +68,7 @@ impl Coordinator {
         for file in held {
             buckets.entry(naming::split(&file.name).0.to_owned()).or_default().push(file);
         }
-        for mut group in buckets.into_values().flat_map(|files| pack(files, self.size)) {
+        for mut group in buckets.into_values().flat_map(|files| pack(files, self.size, self.kept)) {
             match group.len() {
                 1 => group.drain(..).for_each(|file| out.emit(Request::Pass(file.into()))),
                 _ => out.emit(Request::Merge(group)),
@@ -85,9 +92,10 @@ impl Operator for Coordinator {
     ) -> Result<()> {
         match committable {
             FileCommittable::File(file)
-                if self.every > 0 && !self.size.is_some_and(|size| is_near(file.length, size)) =>
+                if self.every > 0 && !self.kept.is_some_and(|kept| file.length >= kept) =>
             {
                 self.held.push(file);
+                self.backlog.set(&self.held);
             }
             other => out.emit(Request::Pass(other)),
         }
@@ -100,6 +108,7 @@ impl Operator for Coordinator {
         }
         if self.every == 0 {
             self.held.drain(..).for_each(|file| out.emit(Request::Pass(file.into())));
+            self.backlog.set(&[]);
             return Ok(());
         }
         self.checkpoints = self.checkpoints.saturating_add(1);

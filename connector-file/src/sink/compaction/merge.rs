@@ -8,8 +8,10 @@ use connector_api::env::{Access, Environment};
 use connector_api::{Error, Result};
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 
+use super::rewrite;
 use crate::sink::committable::{Staged, StagedFile};
 use crate::sink::config::SinkConfig;
+use crate::sink::metrics;
 use crate::sink::naming::{self, Uid};
 use crate::sink::part::{PartFile, Piece, buckets, concatenate, look, sync_dirs};
 
@@ -145,14 +147,22 @@ impl Shared {
         let pieces =
             inputs.iter().map(|input| Ok(Piece { name: hidden(input)?.to_owned(), length: input.length }));
         let pieces: Vec<_> = pieces.collect::<Result<_>>()?;
-        let length = concatenate(&self.env, dir, &pieces, &into, || {
+        let between = || {
             self.env.crash.hit("file-compactor/mid-merge");
             self.check()
-        })?;
+        };
+        let length = match &self.config.rewrite {
+            Some(rewrite) => rewrite::into_file(&self.env, dir, &**rewrite, &inputs, &into, &between)?,
+            None => concatenate(&self.env, dir, &pieces, &into, between)?,
+        };
         self.env.crash.hit("file-compactor/after-merge");
         sync_dirs(&self.env, &buckets(dir, [staged.as_str()])?)?;
         self.env.crash.hit("file-compactor/after-sync");
         let (mut rows, mut parts, mut gone) = (0_u64, 0_u32, Vec::with_capacity(inputs.len()));
+        metrics::count(metrics::COMPACTION_FILES_IN, inputs.len() as u64);
+        metrics::count(metrics::COMPACTION_BYTES_IN, inputs.iter().map(|input| input.length).sum());
+        metrics::count(metrics::COMPACTION_FILES_OUT, 1);
+        metrics::count(metrics::COMPACTION_BYTES_OUT, length);
         for input in inputs {
             rows = rows.saturating_add(input.rows);
             parts = parts.saturating_add(input.parts);

@@ -13,6 +13,7 @@ mod coordinator;
 mod merge;
 mod pack;
 mod present;
+mod rewrite;
 mod state;
 
 use std::sync::Arc;

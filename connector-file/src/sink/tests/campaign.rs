@@ -57,6 +57,7 @@ impl Job {
         let merge = Merge {
             checkpoints: 1 + coins.below(3) as u32,
             size: coins.chance(60).then_some(ByteSize(size * (1 + coins.below(4)))),
+            ..Merge::default()
         };
         let compaction = coins.chance(75).then_some(Compaction::Merge(merge));
         let options = SinkOptions { suffix: ".txt".into(), rolling, compaction, ..SinkOptions::lines(DIR) };

@@ -21,7 +21,7 @@ use crate::sink::sweep::FileSweep;
 use crate::sink::{COMPACTOR_UID, COORDINATOR_UID, FileSink};
 
 fn merging(checkpoints: u32, size: Option<u64>) -> Compaction {
-    Compaction::Merge(Merge { checkpoints, size: size.map(ByteSize) })
+    Compaction::Merge(Merge { checkpoints, size: size.map(ByteSize), ..Merge::default() })
 }
 
 async fn coordinator(

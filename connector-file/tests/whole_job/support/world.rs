@@ -38,7 +38,7 @@ pub struct Setup {
 
 impl Setup {
     pub fn new(on_checkpoint: bool, compacted: bool) -> Self {
-        let merge = Merge { checkpoints: 2, size: Some(ByteSize(300)) };
+        let merge = Merge { checkpoints: 2, size: Some(ByteSize(300)), ..Merge::default() };
         let compaction = compacted.then_some(Compaction::Merge(merge));
         let interval = Duration::from_millis(15);
         Self { on_checkpoint, compaction, retain: 2, restarts: 0, interval }

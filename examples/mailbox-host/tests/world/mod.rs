@@ -51,7 +51,7 @@ impl World {
     fn job(&self, Scale(readers, writers, committers): Scale) -> Result<Job<MessageBatch>> {
         let base = Path::new("/");
         let source = SourceOptions { split_size: ByteSize(128), ..SourceOptions::lines("/in") };
-        let merge = Merge { checkpoints: 2, size: Some(ByteSize(300)) };
+        let merge = Merge { checkpoints: 2, size: Some(ByteSize(300)), ..Merge::default() };
         let sink = SinkOptions {
             rolling: Rolling { size: ByteSize(150), age: None, on_checkpoint: self.seed.is_multiple_of(2) },
             compaction: self.compacted.then_some(Compaction::Merge(merge)),
