@@ -5,10 +5,11 @@ use connector_api::factory::Payload;
 use connector_api::{Error, MessageBatch, Result};
 
 use super::delimited::{CsvDecoder, CsvEncoder, CsvShape};
+use super::field::json_field;
 use super::json::{JsonDecoder, JsonEncoder};
 use super::lines::{LineDecoder, LineEncoder, LineReader};
 use super::raw::RawDecoder;
-use super::{Decode, Encode, Format, Opening, Rewrite};
+use super::{Decode, Encode, FieldValue, Format, Opening, Rewrite};
 use crate::sink::WriteOptions;
 
 /// A batch type that files are read into and written from.
@@ -51,6 +52,14 @@ pub trait FileBatch: Rows + Sync + Sealed {
     /// Merges parts; none when they are joined byte by byte.
     #[doc(hidden)]
     fn rewrite(options: &WriteOptions) -> Option<Box<dyn Rewrite>>;
+
+    /// A field of a row, for buckets.
+    ///
+    /// # Errors
+    ///
+    /// Why it can't be told. A field that is missing is null.
+    #[doc(hidden)]
+    fn field(&self, row: usize, name: &str) -> Result<FieldValue<'_>, String>;
 }
 
 mod sealed {
@@ -109,6 +118,12 @@ impl FileBatch for MessageBatch {
 
     fn rewrite(options: &WriteOptions) -> Option<Box<dyn Rewrite>> {
         options.rewrite()
+    }
+
+    /// Of the JSON object that the value is.
+    fn field(&self, row: usize, name: &str) -> Result<FieldValue<'_>, String> {
+        let value = self.get(row).value.ok_or("it has no value (a tombstone)")?;
+        json_field(value, name)
     }
 }
 

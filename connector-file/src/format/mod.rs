@@ -7,6 +7,9 @@ mod batch;
 mod compression;
 mod content;
 mod delimited;
+mod field;
+#[cfg(feature = "parquet")]
+mod field_arrow;
 mod gathered;
 mod json;
 mod lines;
@@ -34,6 +37,7 @@ use crate::source::{FileSplit, ReadOptions};
 pub use batch::FileBatch;
 pub use compression::{Compressed, Compression};
 pub use delimited::{CsvOptions, CsvShape};
+pub use field::FieldValue;
 pub(crate) use gathered::{ENOUGH, Gathered};
 
 /// What a file consists of.

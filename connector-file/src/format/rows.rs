@@ -7,8 +7,9 @@ use serde::de::DeserializeOwned;
 
 use super::batch::{FileBatch, Sealed, not_carried, only_read};
 use super::delimited::{CsvRowDecoder, CsvRowEncoder};
+use super::field::serde_field;
 use super::json::{JsonRowDecoder, JsonRowEncoder};
-use super::{Decode, Encode, Format, Opening, Rewrite};
+use super::{Decode, Encode, FieldValue, Format, Opening, Rewrite};
 use crate::sink::WriteOptions;
 
 impl<T: Send + 'static> Sealed for Vec<T> {}
@@ -51,5 +52,10 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> FileBatch for Vec<
 
     fn rewrite(options: &WriteOptions) -> Option<Box<dyn Rewrite>> {
         options.rewrite()
+    }
+
+    /// Under the name that serde gives it.
+    fn field(&self, row: usize, name: &str) -> Result<FieldValue<'_>, String> {
+        serde_field(&self[row], name)
     }
 }

@@ -9,6 +9,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, de};
 
+use super::buckets::{BucketOptions, BucketRules};
+use super::finish::OnFinished;
 use super::naming::PartNames;
 use crate::format::{Compression, CsvOptions, CsvShape, FileBatch, Format, Rewrite};
 
@@ -31,6 +33,22 @@ pub struct SinkOptions {
     #[serde(default)]
     #[schemars(extend("x-identity" = true))]
     pub suffix: String,
+    /// Directories that records are dealt to, by a time or the value of a field: a table, or a list of them for directories
+    /// in directories.
+    #[serde(default)]
+    #[schemars(extend("x-identity" = true))]
+    pub buckets: BucketOptions,
+    /// The most parts that a writer has open at a time, one per bucket; the one that was not written to for longest is
+    /// closed first. Each takes up to 1 MiB of memory.
+    #[serde(default = "default_max_open")]
+    pub max_open: u32,
+    /// Let one writer at a time write to a bucket: rows are dealt to the writers by their buckets. Fewer and larger files,
+    /// and the writers wait for each other where a few buckets get most rows.
+    #[serde(default)]
+    pub shuffle_by_bucket: bool,
+    /// What is written into the directory of a bucket once nothing of it is missing: a table, {} for all of it.
+    #[serde(default)]
+    pub on_finished: Option<OnFinished>,
     /// When a part is closed and the next one begins.
     #[serde(default)]
     pub rolling: Rolling,
@@ -108,6 +126,10 @@ impl Merge {
     }
 }
 
+fn default_max_open() -> u32 {
+    64
+}
+
 fn default_prefix() -> String {
     "part".to_owned()
 }
@@ -165,6 +187,10 @@ pub(crate) struct SinkConfig {
     pub(crate) write: WriteOptions,
     /// How parts are merged that can't be joined byte by byte.
     pub(crate) rewrite: Option<Arc<dyn Rewrite>>,
+    pub(crate) buckets: BucketRules,
+    /// Whether rows are dealt to the writers by their buckets.
+    pub(crate) shuffle: bool,
+    pub(crate) on_finished: Option<OnFinished>,
     /// The most parts that a writer has open at a time; at least 1.
     pub(crate) max_open: usize,
 }
@@ -188,6 +214,10 @@ impl SinkOptions {
             format: Format::Lines,
             prefix: default_prefix(),
             suffix: String::new(),
+            buckets: BucketOptions::default(),
+            max_open: default_max_open(),
+            shuffle_by_bucket: false,
+            on_finished: None,
             rolling: Rolling::default(),
             compaction: None,
             compression: Compression::None,
@@ -221,6 +251,24 @@ impl SinkOptions {
         B::carries(self.format).map_err(|reason| error("format", reason))?;
         let names = PartNames::new(&self.prefix, &self.full_suffix())
             .map_err(|(option, reason)| error(option, reason))?;
+        let buckets = BucketRules::new(&self.buckets).map_err(|(option, reason)| error(&option, reason))?;
+        if buckets.is_empty() && self.shuffle_by_bucket {
+            return Err(error("shuffle_by_bucket", "goes with `buckets`, which is left out".into()));
+        }
+        if let Some(on) = &self.on_finished {
+            if buckets.is_empty() {
+                return Err(error("on_finished", "goes with `buckets`, which is left out".into()));
+            }
+            if !on.success && !on.manifest {
+                return Err(error(
+                    "on_finished",
+                    "writes neither `success` nor `manifest`: leave it out".into(),
+                ));
+            }
+        }
+        if self.max_open == 0 {
+            return Err(error("max_open", "must be at least 1".into()));
+        }
         if self.rolling.size.0 == 0 {
             return Err(error("rolling.size", "must be at least 1 B".into()));
         }
@@ -264,7 +312,10 @@ impl SinkOptions {
             compaction: self.compaction.clone(),
             rewrite: B::rewrite(&write).map(Arc::from),
             write,
-            max_open: 1,
+            buckets,
+            shuffle: self.shuffle_by_bucket,
+            on_finished: self.on_finished.clone(),
+            max_open: usize::try_from(self.max_open).unwrap_or(usize::MAX),
         })
     }
 }
@@ -307,6 +358,17 @@ mod tests {
             (r#"{"path": "o", "format": "line"}"#, "sink.format"),
             (r#"{"path": "o", "format": "lines", "prefix": "../x"}"#, "sink.prefix"),
             (r#"{"path": "o", "format": "lines", "suffix": "/x"}"#, "sink.suffix"),
+            (r#"{"path": "o", "format": "lines", "buckets": {"field": ""}}"#, "sink.buckets.field"),
+            (r#"{"path": "o", "format": "lines", "buckets": [{}]}"#, "sink.buckets"),
+            (r#"{"path": "o", "format": "lines", "buckets": {"fields": "a"}}"#, "sink.buckets.fields"),
+            (r#"{"path": "o", "format": "lines", "max_open": 0}"#, "sink.max_open"),
+            (r#"{"path": "o", "format": "lines", "shuffle_by_bucket": true}"#, "sink.shuffle_by_bucket"),
+            (r#"{"path": "o", "format": "lines", "on_finished": {}}"#, "sink.on_finished"),
+            (
+                r#"{"path": "o", "format": "lines", "buckets": {"field": "f"},
+                    "on_finished": {"success": false, "manifest": false}}"#,
+                "sink.on_finished",
+            ),
             (r#"{"path": "o", "format": "lines", "rolling": {"size": 0}}"#, "sink.rolling.size"),
             (r#"{"path": "o", "format": "lines", "rolling": {"age": "0s"}}"#, "sink.rolling.age"),
             (r#"{"path": "o", "format": "lines", "rolling": {"agee": "1s"}}"#, "sink.rolling.agee"),
@@ -335,7 +397,10 @@ mod tests {
         let set = OptionSet::of::<SinkOptions>();
         let identity: Vec<_> = set.0.iter().filter(|o| o.identity).map(|o| o.name.as_str()).collect();
         let csv = ["csv.delimiter", "csv.header", "csv.quote"];
-        assert_eq!(identity, [&["compression"], &csv[..], &["format", "path", "prefix", "suffix"]].concat());
+        assert_eq!(
+            identity,
+            [&["buckets", "compression"], &csv[..], &["format", "path", "prefix", "suffix"]].concat()
+        );
         let names: Vec<_> = set.0.iter().map(|o| o.name.as_str()).collect();
         for name in ["rolling.size", "rolling.age", "rolling.on_checkpoint", "compaction.checkpoints"] {
             assert!(names.contains(&name), "{name} in {names:?}");

@@ -12,6 +12,7 @@ use connector_api::{Batch, Error, Result};
 use super::buckets::Buckets;
 use super::committable::{FileCommittable, StagedFile, WriterState};
 use super::config::SinkConfig;
+use super::finish::Progress;
 use super::job::Job;
 use super::naming::{self, Uid};
 use super::part::{Part, PartFile, buckets, sync_dirs};
@@ -48,6 +49,8 @@ pub(crate) struct FileWriter<B> {
     new_names: Vec<String>,
     /// Durable, name and all: to be handed over.
     pending: Vec<StagedFile>,
+    /// How far this writer is, for those who tell when a bucket has ended.
+    progress: Progress,
 }
 
 /// A part that takes rows.
@@ -112,18 +115,21 @@ impl<B: FileBatch> FileWriter<B> {
             job_env.fs.create_dir_all(dir).map_err(Error::io("make directory", dir))
         })
         .await?;
+        let buckets = Buckets::new(&config.buckets, config.shuffle);
+        let progress = Progress::new(&config, &context);
         let mut writer = Self {
             env,
             config,
             uid: Uid { attempt: context.attempt, subtask: context.subtask },
             counter: 0,
-            buckets: Buckets,
+            buckets,
             open: BTreeMap::new(),
             writes: 0,
             closing: VecDeque::new(),
             closed: Vec::new(),
             new_names: Vec::new(),
             pending: Vec::new(),
+            progress,
         };
         // The shortest has most room left.
         states.sort_by_key(|state| state.length);
@@ -206,6 +212,21 @@ impl<B: FileBatch> FileWriter<B> {
         Ok(())
     }
 
+    /// Closes the parts of buckets that have ended, so that nothing of them is missing when that is said.
+    async fn close_ended(&mut self) -> Result<()> {
+        if self.config.on_finished.is_none() {
+            return Ok(());
+        }
+        let passed = self.progress.passed();
+        let rules = &self.config.buckets;
+        let has_ended = |bucket: &str| rules.end_of(bucket).is_some_and(|end| end <= passed);
+        let ended: Vec<_> = self.open.keys().filter(|bucket| has_ended(bucket)).cloned().collect();
+        for bucket in ended {
+            self.close_part(&bucket).await?;
+        }
+        Ok(())
+    }
+
     /// Closes the parts whose age is up. Cancel-safe.
     async fn close_aged(&mut self) -> Result<()> {
         let now = self.env.clock.monotonic();
@@ -245,13 +266,20 @@ impl<B: FileBatch> FileWriter<B> {
 impl<B: FileBatch> SinkWriter<B> for FileWriter<B> {
     async fn write(&mut self, batch: Batch<B>) -> Result<()> {
         self.close_aged().await?;
-        for (bucket, batch) in self.buckets.deal(batch)? {
+        let now = self.env.clock.now_millis();
+        for (bucket, batch) in self.buckets.deal(batch, now)? {
             self.write_to(&bucket, &batch.rows).await?;
         }
         Ok(())
     }
 
+    async fn watermark(&mut self, millis: i64) -> Result<()> {
+        self.progress.watermark(millis);
+        Ok(())
+    }
+
     async fn flush(&mut self, why: Flush) -> Result<()> {
+        self.progress.flush(why, self.env.clock.now_millis());
         let mut in_place = Vec::new();
         if self.config.rolling.on_checkpoint || why != Flush::Checkpoint {
             let all: Vec<_> = self.open.keys().cloned().collect();
@@ -260,6 +288,7 @@ impl<B: FileBatch> SinkWriter<B> for FileWriter<B> {
             }
         } else {
             self.close_aged().await?;
+            self.close_ended().await?;
             for open in self.open.values_mut() {
                 open.part.settle().await?;
                 in_place.extend(open.part.sync(&self.env, open.gathered.take()));
@@ -330,6 +359,8 @@ impl<B: FileBatch> CommittingWriter<B> for FileWriter<B> {
 
     async fn prepare_commit(&mut self) -> Result<Vec<FileCommittable>> {
         self.env.crash.hit("file-writer/before-prepare");
-        Ok(std::mem::take(&mut self.pending).into_iter().map(FileCommittable::File).collect())
+        let files = std::mem::take(&mut self.pending).into_iter().map(FileCommittable::File);
+        let mark = self.config.on_finished.is_some().then(|| FileCommittable::Mark(self.progress.mark()));
+        Ok(files.chain(mark).collect())
     }
 }

@@ -131,7 +131,10 @@ fn a_job_that_dies_again_while_it_recovers_goes_on_exactly_once() {
     let hit: BTreeSet<&str> = pairs.iter().flat_map(|(first, second)| [*first, *second]).collect();
     let known =
         [connector_file::sink::CRASH_POINTS, connector_file::source::CRASH_POINTS, READER, CHECKPOINTS];
-    let never: Vec<_> = known.concat().into_iter().filter(|point| !hit.contains(point)).collect();
+    // These jobs have no buckets.
+    let mut known = known.concat();
+    known.retain(|point| !point.starts_with("file-bucket"));
+    let never: Vec<_> = known.iter().filter(|point| !hit.contains(*point)).collect();
     assert!(never.is_empty(), "nothing died at {never:?}");
-    assert_eq!(hit.len(), known.concat().len(), "a crash point is not in its list: {hit:?}");
+    assert_eq!(hit.len(), known.len(), "a crash point is not in its list: {hit:?}");
 }

@@ -35,14 +35,15 @@ pub const COMPACTOR_UID: &str = "file-compactor";
 pub const ABSENT_HINT: &str = "the checkpoint holds parts that wait to be merged: set sink.compaction = \"drain\" to publish \
      them as they are, and leave it out once that run has ended";
 
-/// Both stages.
+/// Both stages, behind these.
 pub(crate) fn topology(
+    before: Topology<FileCommittable, FileCommittable>,
     config: &Arc<SinkConfig>,
     compaction: &Compaction,
 ) -> Topology<FileCommittable, FileCommittable> {
     let (for_coordinator, compaction) = (config.clone(), compaction.clone());
     let (for_compactor, drains) = (config.clone(), compaction == Compaction::Drain);
-    Topology::new()
+    before
         .stage(COORDINATOR_UID, Parallelism::One, Partition::Rebalance, move |context, states| {
             let (config, compaction) = (for_coordinator.clone(), compaction.clone());
             async move { Coordinator::open(context, config, &compaction, states).await }

@@ -323,7 +323,9 @@ fn every_line_is_visible_exactly_once_whenever_the_job_dies() {
     }
     println!("{attempts} attempts");
     if seeds().count() >= 400 {
-        let never: Vec<_> = CRASH_POINTS.iter().filter(|point| !hit.contains(*point)).collect();
+        // Those of finished buckets are for the campaign with buckets.
+        let never: Vec<_> =
+            CRASH_POINTS.iter().filter(|point| !point.contains("bucket") && !hit.contains(*point)).collect();
         assert!(never.is_empty(), "crash points that no run came by: {never:?}");
         assert!(hit.iter().all(|point| CRASH_POINTS.contains(point)), "{hit:?}");
     }

@@ -7,7 +7,7 @@ use connector_api::env::Environment;
 use connector_api::id::CheckpointId;
 use connector_api::sink::{
     Checkpoint, CommitRequest, DynCommitter, DynOperator, DynWriter, Flush, Outcome, Output, Parallelism,
-    Prepare, References, Restored, SinkPlan, WriterContext,
+    Partitioner, Prepare, References, Restored, SinkPlan, WriterContext,
 };
 use connector_api::{Batch, Error, MessageBatch, Result};
 
@@ -43,7 +43,9 @@ struct Stage {
 pub(super) struct Attempt {
     writers: Vec<Box<dyn DynWriter<MessageBatch>>>,
     stages: Vec<Stage>,
+    partitioner: Option<Partitioner<MessageBatch>>,
     committer: Box<dyn DynCommitter>,
+    behind: Vec<Stage>,
     pending: Vec<(u64, Bytes)>,
     turn: usize,
     ended: bool,
@@ -83,8 +85,33 @@ impl Start<'_> {
         for (i, states) in deal(&from.writers, self.writers).into_iter().enumerate() {
             writers.push((plan.writer)(self.context(i as u32, self.writers), states).await?);
         }
+        let stages = self.open_stages(&plan.pre_commit, from).await?;
+        let behind = self.open_stages(&plan.post_commit, from).await?;
+        let open = plan.committer.as_ref().expect("a sink that commits");
+        let committer = open(self.context(0, 1)).await?;
+        let pending = from.pending.clone();
+        let mut attempt = Attempt {
+            writers,
+            stages,
+            partitioner: plan.partitioner.clone(),
+            committer,
+            behind,
+            pending,
+            turn: 0,
+            ended: false,
+        };
+        if self.from.is_some() {
+            attempt.commit(from.id).await?;
+            attempt.complete(from.id).await?;
+        }
+        Ok(attempt)
+    }
+}
+
+impl Start<'_> {
+    async fn open_stages(&self, plans: &[connector_api::sink::Stage], from: &Stored) -> Result<Vec<Stage>> {
         let mut stages = Vec::new();
-        for stage in &plan.pre_commit {
+        for stage in plans {
             let count = if stage.parallelism == Parallelism::One { 1 } else { self.compactors };
             let states = from.stages.get(&stage.uid).map_or(&[][..], Vec::as_slice);
             let mut instances = Vec::new();
@@ -94,15 +121,7 @@ impl Start<'_> {
             let held = instances.iter().map(|_| Output::new()).collect();
             stages.push(Stage { uid: stage.uid.clone(), instances, held });
         }
-        let open = plan.committer.as_ref().expect("a sink that commits");
-        let committer = open(self.context(0, 1)).await?;
-        let pending = from.pending.clone();
-        let mut attempt = Attempt { writers, stages, committer, pending, turn: 0, ended: false };
-        if self.from.is_some() {
-            attempt.commit(from.id).await?;
-            attempt.complete(from.id).await?;
-        }
-        Ok(attempt)
+        Ok(stages)
     }
 }
 
@@ -117,9 +136,26 @@ fn deal(states: &[Bytes], count: u32) -> Vec<Vec<Bytes>> {
 
 impl Attempt {
     pub(super) async fn write(&mut self, batch: MessageBatch) -> Result<()> {
+        self.write_batch(Batch::new(batch)).await
+    }
+
+    pub(super) async fn write_batch(&mut self, batch: Batch<MessageBatch>) -> Result<()> {
+        if let Some(partition) = &self.partitioner {
+            for (writer, part) in partition(batch, self.writers.len() as u32) {
+                self.writers[writer as usize].write(part).await?;
+            }
+            return Ok(());
+        }
         self.turn += 1;
         let writer = self.turn % self.writers.len();
-        self.writers[writer].write(Batch::new(batch)).await
+        self.writers[writer].write(batch).await
+    }
+
+    pub(super) async fn watermark(&mut self, millis: i64) -> Result<()> {
+        for writer in &mut self.writers {
+            writer.watermark(millis).await?;
+        }
+        Ok(())
     }
 
     /// Lets each writer do what it does while there is no input, for a while.
@@ -170,6 +206,20 @@ impl Attempt {
         }
         self.pending.extend(items.into_iter().map(|item| (id, item)));
         stored.pending = self.pending.clone();
+        // Behind the committer the input ends when nothing is held before it, and all is committed.
+        let is_through = self.ended && self.pending.is_empty() && stored.stages.values().all(Vec::is_empty);
+        for stage in &mut self.behind {
+            let mut states = Vec::new();
+            for (instance, out) in stage.instances.iter_mut().zip(&mut stage.held) {
+                if is_through {
+                    instance.end_of_input(out).await?;
+                }
+                let how = if self.ended { Prepare::Final } else { Prepare::Running };
+                instance.prepare(how, out).await?;
+                states.extend(instance.snapshot(at)?);
+            }
+            stored.stages.insert(stage.uid.clone(), states);
+        }
         Ok(stored)
     }
 
@@ -187,7 +237,12 @@ impl Attempt {
         assert_eq!(outcomes.len(), ready.len());
         for (item, outcome) in ready.into_iter().zip(outcomes) {
             match outcome {
-                Outcome::Committed | Outcome::AlreadyCommitted { .. } => {}
+                Outcome::Committed | Outcome::AlreadyCommitted { .. } => {
+                    for stage in &mut self.behind {
+                        let (first, out) = (&mut stage.instances[0], &mut stage.held[0]);
+                        first.process(item.1.clone(), CheckpointId(item.0), out).await?;
+                    }
+                }
                 Outcome::Retry { updated, .. } => self.pending.push((item.0, updated.unwrap_or(item.1))),
                 Outcome::Lost { reason } => return Err(Error::Lost(reason)),
                 Outcome::Fatal(e) => return Err(e),
@@ -202,7 +257,7 @@ impl Attempt {
 
     /// Tells the stages that a checkpoint is complete.
     pub(super) async fn complete(&mut self, id: u64) -> Result<()> {
-        for stage in &mut self.stages {
+        for stage in self.stages.iter_mut().chain(&mut self.behind) {
             for (instance, out) in stage.instances.iter_mut().zip(&mut stage.held) {
                 instance.checkpoint_complete(CheckpointId(id), out).await?;
             }

@@ -1,9 +1,11 @@
 //! Tests of the sink as a whole: its plan, driven by hand over simulated files.
 
+mod bucket_campaign;
 mod campaign;
 mod committer;
 mod compaction;
 mod factory;
+mod finish;
 mod host;
 mod sweep;
 mod writer;
@@ -32,11 +34,15 @@ use crate::sink::naming::{self, Uid};
 const DIR: &str = "/out";
 const RUN: RunId = RunId(0xfeed);
 
-/// The names in the sink's directory, visible ones or hidden ones.
+/// The names below the sink's directory, visible ones or hidden ones; not the marks of finished buckets.
 fn names(fs: &SimFs, hidden: bool) -> Vec<String> {
-    let files = fs.files().into_iter().filter(|path| path.starts_with(DIR));
-    let names = files.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()));
-    names.filter(|name| name.starts_with('.') == hidden).collect()
+    let files = fs.files().into_iter();
+    let names = files.filter_map(|path| Some(path.strip_prefix(DIR).ok()?.to_str()?.to_owned()));
+    let is_wanted = |name: &String| {
+        let (_, file) = naming::split(name);
+        file.starts_with('.') == hidden && !file.starts_with('_')
+    };
+    names.filter(is_wanted).collect()
 }
 
 /// The lines in visible files, sorted.
