@@ -28,6 +28,10 @@ pub(crate) enum Command {
     List,
     /// Documents the options of a connector, or (with the name `pipeline`) the keys around them.
     Options(OptionsArgs),
+    /// Shows what is visible, pending and orphaned in the directory of a file sink.
+    ///
+    /// Moves nothing, and works while the job runs.
+    Ls(LsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -67,6 +71,25 @@ pub(crate) struct CheckArgs {
     /// Sets a key of the pipeline, as for `run`.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = Setting::parse)]
     pub(crate) settings: Vec<Setting>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    /// The directory that the sink writes into.
+    #[arg(value_name = "PATH", required_unless_present = "file", conflicts_with = "file")]
+    pub(crate) path: Option<PathBuf>,
+    /// The pipeline whose sink to look at. Its checkpoints tell what is pending and what is orphaned.
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) file: Option<PathBuf>,
+    /// Sets a key of the pipeline, as for `run`.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = Setting::parse, requires = "file")]
+    pub(crate) settings: Vec<Setting>,
+    /// The checkpoint directory of the job that writes into PATH: tells what is pending and what is orphaned.
+    #[arg(long, value_name = "DIR", conflicts_with = "file")]
+    pub(crate) checkpoints: Option<PathBuf>,
+    /// Write one JSON object instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -2,34 +2,50 @@
 
 use std::path::Path;
 
-use connector_api::factory::{FactoryContext, Registry};
-use connector_api::sink::Sink;
-use connector_api::source::BoxSource;
-use connector_api::{Error, MessageBatch};
+use connector_api::Error;
+use connector_api::env::Environment;
+use connector_api::factory::FactoryContext;
 
 use crate::args::CheckArgs;
+use crate::convert::{self, Flow};
 use crate::failure::Failure;
 use crate::load::{Endpoint, Loaded};
-use crate::{output, registry};
-
-/// Both ends of a pipeline, made and found reachable.
-pub(crate) struct Ends {
-    pub(crate) source: BoxSource<MessageBatch>,
-    pub(crate) sink: Box<dyn Sink<MessageBatch>>,
-}
+use crate::output;
+use crate::registry::{self, Registries};
 
 /// Checks a pipeline and says what it found.
 pub(crate) async fn check(args: &CheckArgs) -> Result<(), Failure> {
-    let registry = registry::registry();
-    let loaded = Loaded::read(&args.file, &args.settings, &registry)?;
-    reach(&loaded, &registry, &connector_runtime::local::environment()).await?;
+    let registries = registry::registries();
+    let loaded = Loaded::read(&args.file, &args.settings, &registries)?;
+    let env = connector_runtime::local::environment();
+    let flow = reach(&loaded, &registries, &env).await?;
     let (source, sink) = (&loaded.source.connector, &loaded.sink.connector);
     output::line(&format!(
         "{}: job `{}` is fine: source `{source}` and sink `{sink}` can be reached",
         args.file.display(),
         loaded.config.name
     ));
+    if let Some(conversion) = flow.conversion() {
+        output::line(conversion);
+    }
+    if let Flow::ToColumns(_) = flow {
+        let found = convert::for_check(&loaded, &registries, &context(&loaded, &env)).await;
+        output::line(&format!("columns: {}", found.map_err(|e| of_schema(&loaded, e))?.describe()));
+    }
     Ok(())
+}
+
+/// What factories are called with.
+pub(crate) fn context(loaded: &Loaded, env: &Environment) -> FactoryContext {
+    FactoryContext { env: env.clone(), base_dir: loaded.document.base_dir.clone() }
+}
+
+/// Why there are no columns: with its place, whatever kind of error it is.
+pub(crate) fn of_schema(loaded: &Loaded, error: Error) -> Failure {
+    match error {
+        Error::Data { .. } => loaded.document.error("source", &error.to_string()),
+        other => loaded.explain(other),
+    }
 }
 
 /// Makes both ends and checks that they, and the place for checkpoints, can be reached.
@@ -39,25 +55,14 @@ pub(crate) async fn check(args: &CheckArgs) -> Result<(), Failure> {
 /// [`Failure::Configuration`] with place and key.
 pub(crate) async fn reach(
     loaded: &Loaded,
-    registry: &Registry<MessageBatch>,
-    env: &connector_api::env::Environment,
-) -> Result<Ends, Failure> {
-    let context = FactoryContext { env: env.clone(), base_dir: loaded.document.base_dir.clone() };
-    let explain = |e| loaded.explain(e);
-    let end = &loaded.source;
-    let source_factory = registry::source(registry, &end.connector, "source.connector").map_err(explain)?;
-    let source = source_factory.create(&end.options, &context).map_err(explain)?;
-    let end = &loaded.sink;
-    let sink_factory = registry::sink(registry, &end.connector, "sink.connector").map_err(explain)?;
-    let sink = sink_factory.create(&end.options, &context).map_err(explain)?;
-    // The plan says whether options contradict each other; the runtime asks for its own.
-    let _ = sink.plan().map_err(explain)?;
+    registries: &Registries,
+    env: &Environment,
+) -> Result<Flow, Failure> {
+    let context = context(loaded, env);
+    let flow = Flow::make(loaded, registries, &context).map_err(|e| loaded.explain(e))?;
     checkpoint_dir(loaded, env)?;
-    let end = &loaded.source;
-    source_factory.check(&end.options, &context).await.map_err(|e| unreachable_end(loaded, end, e))?;
-    let end = &loaded.sink;
-    sink_factory.check(&end.options, &context).await.map_err(|e| unreachable_end(loaded, end, e))?;
-    Ok(Ends { source, sink })
+    flow.check(loaded, registries, &context).await.map_err(|(end, e)| unreachable_end(loaded, end, e))?;
+    Ok(flow)
 }
 
 /// An error of a check that names no option: at the option whose value is its path, or at the table of the end.
@@ -79,7 +84,7 @@ fn unreachable_end(loaded: &Loaded, end: &Endpoint, error: Error) -> Failure {
 }
 
 /// The nearest directory on the way to the place for checkpoints must be a directory.
-fn checkpoint_dir(loaded: &Loaded, env: &connector_api::env::Environment) -> Result<(), Failure> {
+fn checkpoint_dir(loaded: &Loaded, env: &Environment) -> Result<(), Failure> {
     let dir = loaded.document.resolve(&loaded.config.checkpoint.dir);
     for ancestor in dir.ancestors() {
         let reason = match env.fs.metadata(ancestor) {

@@ -4,24 +4,44 @@ use connector_api::Result;
 use connector_api::env::Environment;
 use connector_runtime::{CheckpointConfig, Job, JobConfig, JobHandle, Pipeline, StartOptions};
 
-use crate::check::Ends;
+use crate::check;
+use crate::convert::{self, ConvertTable, Flow};
 use crate::load::Loaded;
+use crate::registry::Registries;
 
 /// Opens the checkpoint directory, restores, and lets the job run.
 ///
 /// # Errors
 ///
-/// What the runtime refuses; then nothing was moved.
+/// What the runtime refuses, and when there are no columns to convert to; then nothing was moved.
 pub(crate) async fn start(
     loaded: &Loaded,
-    ends: Ends,
+    registries: &Registries,
+    flow: Flow,
     options: StartOptions,
     env: Environment,
 ) -> Result<JobHandle> {
-    let source = Pipeline::source(loaded.source.uid.clone(), ends.source);
-    let pipeline = source.sink(loaded.sink.uid.clone(), ends.sink);
+    let (source, sink) = (loaded.source.uid.clone(), loaded.sink.uid.clone());
+    let pipeline = match flow {
+        Flow::Messages(ends) => Pipeline::source(source, ends.source).sink(sink, ends.sink),
+        Flow::Columns(ends) => Pipeline::source(source, ends.source).sink(sink, ends.sink),
+        Flow::ToMessages(ends) => {
+            Pipeline::source(source, ends.source).map_batches(convert::to_messages).sink(sink, ends.sink)
+        }
+        Flow::ToColumns(ends) => {
+            let context = check::context(loaded, &env);
+            let found = convert::for_run(loaded, registries, &context, &options).await?;
+            tracing::info!("columns: {}", found.describe());
+            let default = ConvertTable::default();
+            let table = loaded.config.convert.as_ref().unwrap_or(&default);
+            let bad = table.bad_records(&context.base_dir, &env);
+            let step = convert::to_columns(&found.schema, bad)?;
+            Pipeline::source(source, ends.source).map_batches(step).sink(sink, ends.sink)
+        }
+    };
     Job::new(pipeline, config(loaded), env).start(options).await
 }
+
 /// What the job is run with.
 fn config(loaded: &Loaded) -> JobConfig {
     let config = &loaded.config;

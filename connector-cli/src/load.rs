@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use connector_api::factory::{OptionSet, Options, Registry};
-use connector_api::{Error, MessageBatch, Result};
+use connector_api::factory::{OptionSet, Options};
+use connector_api::{Error, Result};
 use serde_json::Value as Json;
 
 use crate::failure::Failure;
 use crate::file::Document;
 use crate::pipeline::PipelineConfig;
+use crate::registry::Registries;
+use crate::secrets;
 use crate::set::Setting;
 use crate::tree::{Value, entries_to_json};
-use crate::{registry, secrets};
 
 /// A pipeline whose file was read.
 #[derive(Debug)]
@@ -43,18 +44,11 @@ impl Loaded {
     /// # Errors
     ///
     /// [`Failure::Configuration`] with place, key and what is allowed.
-    pub(crate) fn read(
-        file: &Path,
-        settings: &[Setting],
-        registry: &Registry<MessageBatch>,
-    ) -> Result<Self, Failure> {
-        Self::from_document(Document::read(file, settings)?, registry)
+    pub(crate) fn read(file: &Path, settings: &[Setting], registries: &Registries) -> Result<Self, Failure> {
+        Self::from_document(Document::read(file, settings)?, registries)
     }
 
-    pub(crate) fn from_document(
-        mut document: Document,
-        registry: &Registry<MessageBatch>,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn from_document(mut document: Document, registries: &Registries) -> Result<Self, Failure> {
         let values = match &document.root.value {
             Value::Table(entries) => entries_to_json(entries),
             _ => serde_json::Map::new(),
@@ -62,10 +56,12 @@ impl Loaded {
         let config =
             PipelineConfig::parse(values).map_err(|e| document.explain(e, "", &PipelineConfig::options()))?;
         let source = endpoint(&mut document, "source", |name| {
-            registry::source(registry, name, "source.connector").map(|factory| factory.options())
+            registries.source(name, "source.connector")?;
+            Ok(registries.get(name, "source.connector")?.source.unwrap_or_default())
         })?;
         let sink = endpoint(&mut document, "sink", |name| {
-            registry::sink(registry, name, "sink.connector").map(|factory| factory.options())
+            registries.sink(name, "sink.connector")?;
+            Ok(registries.get(name, "sink.connector")?.sink.unwrap_or_default())
         })?;
         Ok(Self { document, config, source, sink })
     }
@@ -87,6 +83,10 @@ impl Loaded {
             identity.insert(format!("{}.connector", end.prefix), end.connector.clone());
             identity.insert(format!("{}.uid", end.prefix), end.uid.clone());
             identity.extend(end.specs.identity(&end.options));
+        }
+        // What another schema makes of the same input is another table. One that was inferred is kept beside the checkpoints.
+        if let Some(schema) = self.config.convert.as_ref().and_then(|convert| convert.schema.as_ref()) {
+            identity.insert("convert.schema".to_owned(), schema.text());
         }
         identity
     }
@@ -138,7 +138,8 @@ fn is_uid(text: &str) -> bool {
 mod tests {
     use super::*;
     use async_trait::async_trait;
-    use connector_api::factory::{ConnectorFactory, FactoryContext, SinkFactory, SourceFactory};
+    use connector_api::MessageBatch;
+    use connector_api::factory::{ConnectorFactory, FactoryContext, Registry, SinkFactory, SourceFactory};
     use connector_api::secret::Secret;
     use connector_api::sink::Sink;
     use connector_api::source::BoxSource;
@@ -217,8 +218,8 @@ mod tests {
         let mut file = std::fs::File::create(dir.path().join("pw")).unwrap();
         std::io::Write::write_all(&mut file, b"hunter2").unwrap();
         let document = Document::parse(Path::new("p.toml"), dir.path().into(), text.to_owned(), &[]);
-        let registry = Registry::new().with(Sample);
-        Loaded::from_document(document.map_err(|e| e.to_string())?, &registry).map_err(|e| e.to_string())
+        let registries = Registries { messages: Registry::new().with(Sample), columns: Registry::new() };
+        Loaded::from_document(document.map_err(|e| e.to_string())?, &registries).map_err(|e| e.to_string())
     }
 
     #[test]

@@ -2,12 +2,13 @@
 //!
 //! Where what stands: [`args`] is the command line; [`file`](mod@file), [`tree`], [`set`], [`secrets`], [`pipeline`] and
 //! [`load`] turn a pipeline's file into checked options, each of which knows its line; [`registry`] holds the connectors;
-//! [`host`] hands all that to the runtime; [`run`], [`check`](mod@check), [`list`](mod@list) and [`options`] are the
+//! [`convert`] is what stands between two ends that carry different things; [`host`] hands all that to the runtime; [`run`], [`check`](mod@check), [`list`](mod@list), [`options`] and [`ls`] are the
 //! commands; [`report`], [`progress`], [`logs`], [`metrics`] and [`output`] tell about a run; [`signals`] stop it;
 //! [`failure`] has the exit codes; [`crash`] lets tests end it.
 
 mod args;
 mod check;
+mod convert;
 mod crash;
 mod failure;
 mod file;
@@ -15,6 +16,7 @@ mod host;
 mod list;
 mod load;
 mod logs;
+mod ls;
 mod metrics;
 mod options;
 mod output;
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
                 DONE
             }
             Command::Options(args) => code(options::options(args)),
+            Command::Ls(args) => code(ls::ls(args)),
         }
     });
     runtime.shutdown_timeout(SHUTDOWN_PATIENCE);

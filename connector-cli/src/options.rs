@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::args::OptionsArgs;
 use crate::failure::Failure;
 use crate::pipeline::PipelineConfig;
+use crate::registry::About;
 use crate::{output, registry};
 
 /// The name that stands for the keys around source and sink.
@@ -23,22 +24,19 @@ pub(crate) fn options(args: &OptionsArgs) -> Result<(), Failure> {
         }
         return Ok(());
     }
-    let registry = registry::registry();
-    let connector = registry.get(&args.name, "NAME").map_err(|e| match e {
+    let connector = registry::registries().get(&args.name, "NAME").map_err(|e| match e {
         Error::Config { reason, .. } => {
             Failure::Configuration(format!("{reason}; `{PIPELINE}` documents the keys around them"))
         }
         other => Failure::Job(other),
     })?;
-    let source = connector.source().map(|factory| factory.options());
-    let sink = connector.sink().map(|factory| factory.options());
+    let About { about, source, sink, .. } = connector;
     if args.json {
-        let about = connector.about();
         let all = json!({ "name": args.name, "about": about, "source": source, "sink": sink });
         output::line(&all.to_string());
         return Ok(());
     }
-    output::line(&format!("{}: {}", args.name, connector.about()));
+    output::line(&format!("{}: {}", args.name, about));
     for (end, set) in [("source", source), ("sink", sink)] {
         if let Some(set) = set {
             output::line("");

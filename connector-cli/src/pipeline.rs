@@ -12,6 +12,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Map, Value};
 
+use crate::convert::ConvertTable;
+
 /// More would only be a typing error.
 const MAX_PARALLELISM: u32 = 4_096;
 
@@ -35,6 +37,9 @@ pub(crate) struct PipelineConfig {
     /// How long readers, writers and stages may take to close; then they are dropped.
     #[serde(default = "defaults::close_timeout")]
     pub(crate) close_timeout: Span,
+    /// How JSON objects of the source become columns for the sink. Only for pipelines that need it, as those into Parquet do.
+    #[serde(default)]
+    pub(crate) convert: Option<ConvertTable>,
     /// What is read: `connector`, optionally `uid` (names the state; default `source`), and the connector's options.
     #[allow(
         dead_code,
@@ -188,6 +193,7 @@ impl PipelineConfig {
         if self.checkpoint.dir.as_os_str().is_empty() {
             return Err(Error::config("checkpoint.dir", "must not be empty"));
         }
+        self.convert.as_ref().map_or(Ok(()), ConvertTable::check)?;
         self.restart.check()
     }
 }

@@ -61,16 +61,16 @@ impl Run {
         let screen = logs::start(args.log_format)?;
         let (totals, exported) = metrics::install(args.metrics.is_some())?;
         self.totals = totals;
-        let registry = registry::registry();
-        let loaded = Loaded::read(&args.file, &args.settings, &registry)?;
+        let registries = registry::registries();
+        let loaded = Loaded::read(&args.file, &args.settings, &registries)?;
         self.job.clone_from(&loaded.config.name);
         let options = StartOptions {
             from: start_from(&args.from, &self.env)?,
             accept_duplicates: args.accept_duplicates,
         };
         let mut asked = false;
-        let reaching = reach(&loaded, &registry, &self.env);
-        let ends = patiently(reaching, &mut signals, &mut asked).await??;
+        let reaching = reach(&loaded, &registries, &self.env);
+        let flow = patiently(reaching, &mut signals, &mut asked).await??;
         if let (Some(address), Some(exported)) = (&args.metrics, exported) {
             let listener = metrics::bind(address).await?;
             let at = listener.local_addr().map_or(address.clone(), |at| at.to_string());
@@ -78,7 +78,7 @@ impl Run {
             tokio::spawn(metrics::serve(listener, exported));
         }
 
-        let starting = host::start(&loaded, ends, options, self.env.clone());
+        let starting = host::start(&loaded, &registries, flow, options, self.env.clone());
         let running =
             patiently(starting, &mut signals, &mut asked).await?.map_err(|e| refused(&loaded, e))?;
         self.drive(running, asked, &mut signals, &screen).await.map_err(|failure| match failure {

@@ -59,3 +59,11 @@ fn a_wrong_command_line_exits_2() {
     assert_eq!(place.connect(&["--help"]).code, 0);
     assert!(place.connect(&["--version"]).assert_done().stdout.starts_with("connect "));
 }
+
+#[cfg(not(feature = "parquet"))]
+#[test]
+fn a_build_without_parquet_says_so() {
+    let place = Place::new();
+    let refused = place.connect(&["check", "p.toml", "--set", "sink.format=parquet"]);
+    refused.assert_error(2, &["`sink.format`", "this build has no Parquet; build with `--features parquet`"]);
+}

@@ -9,6 +9,7 @@ mod configuration;
 #[cfg(feature = "crash-points")]
 mod crashing;
 mod full_disk;
+mod listing;
 mod logs_and_metrics;
 mod restoring;
 mod running;

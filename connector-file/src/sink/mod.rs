@@ -18,6 +18,7 @@ mod crash_points;
 mod factory;
 mod finish;
 mod job;
+pub mod listing;
 pub mod metrics;
 mod naming;
 mod part;

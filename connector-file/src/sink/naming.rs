@@ -116,6 +116,34 @@ impl PartNames {
     }
 }
 
+/// Why a file is hidden.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HiddenKind {
+    InProgress,
+    Merging,
+}
+
+/// What a hidden file is and which attempt made it, for a sink of any prefix and suffix; none for a name that no sink gives.
+pub(crate) fn hidden_kind(name: &str) -> Option<(HiddenKind, AttemptId)> {
+    let inner = split(name).1.strip_prefix('.')?;
+    if let Some(part) = inner.strip_suffix(IN_PROGRESS) {
+        return uid_within(part).map(|uid| (HiddenKind::InProgress, uid.attempt));
+    }
+    let (part, uid) = inner.strip_suffix(COMPACTING)?.rsplit_once('.')?;
+    let (part, uid) = (uid_within(part)?, parse_uid(uid)?);
+    (part.attempt.run == uid.attempt.run).then_some((HiddenKind::Merging, uid.attempt))
+}
+
+/// Who made a part of any prefix and suffix: the last uid in its name that a counter follows.
+fn uid_within(part: &str) -> Option<Uid> {
+    let dashes = part.rmatch_indices('-').map(|(at, _)| at);
+    let mut ends = dashes.clone().zip(dashes.skip(1));
+    ends.find_map(|(end, start)| {
+        let has_counter = part[end + 1..].starts_with(|c: char| c.is_ascii_digit());
+        parse_uid(&part[start + 1..end]).filter(|_| has_counter)
+    })
+}
+
 /// The name that a part bears until its commit.
 pub(crate) fn hidden(part: &str) -> String {
     let (bucket, part) = split(part);

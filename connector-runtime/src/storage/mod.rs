@@ -30,6 +30,7 @@
 mod files;
 mod fits;
 mod job;
+mod look;
 mod record;
 mod run;
 mod start;
@@ -40,6 +41,7 @@ mod tests;
 pub use files::CheckpointFile;
 pub use job::{AttemptStart, JobStore};
 pub(crate) use job::{SharedStore, write};
+pub use look::Look;
 pub use record::{CheckpointRecord, StoredCommittable};
 pub use start::RunStart;
 pub use store::CheckpointStore;

@@ -10,6 +10,7 @@ use connector_api::sink::References;
 use connector_api::{Error, Result, Stored};
 
 use super::files::{self, CheckpointFile, HIGH_WATER, LOCK, RUN, name_of};
+use super::look;
 use super::record::CheckpointRecord;
 use super::run::{HighWater, RunRecord};
 
@@ -194,13 +195,7 @@ impl CheckpointStore {
     ///
     /// Those of [`retained`](Self::retained).
     pub fn references(&self) -> Result<References> {
-        let mut references = Vec::new();
-        for record in self.retained()? {
-            references.extend(record.writers);
-            references.extend(record.stages.into_values().flatten());
-            references.extend(record.committer.into_iter().map(|committable| committable.bytes));
-        }
-        Ok(References::new(references))
+        self.retained().map(look::references)
     }
 
     /// Removes all but the newest checkpoints, as many as the store was opened with; never a savepoint, and never what

@@ -9,6 +9,7 @@ use testkit::fs::SimFs;
 
 use super::*;
 use crate::local::LocalFs;
+use crate::storage::Look;
 
 fn restored(store: &mut CheckpointStore, record: &CheckpointRecord) {
     store.begin_run(RunStart::Restored { record, random: 99 }).unwrap();
@@ -307,4 +308,24 @@ fn other_files_in_the_directory_are_left_alone_and_unfinished_ones_removed() {
         "{names:?}"
     );
     fs.rename(&path("notes.txt"), &path("x"), Rename::NoReplace).unwrap();
+}
+
+#[test]
+fn a_look_shows_what_is_kept_and_takes_nothing_from_the_holder() {
+    let fs = SimFs::new();
+    let dir = Path::new(DIR);
+    let nothing = Look::at(&fs, dir).unwrap();
+    assert_eq!((nothing.run, nothing.attempts, nothing.checkpoints.len()), (None, 0, 0));
+    let mut store = begun(&fs);
+    for number in 1..=4 {
+        complete(&mut store, &record(&store, number)).unwrap();
+    }
+    let before = fs.operations();
+    let look = Look::at(&fs, dir).unwrap();
+    assert_eq!(fs.operations(), before, "nothing was changed");
+    assert_eq!((look.run, look.attempts, look.holder), (store.run(), 1, Some(std::process::id())));
+    let kept: Vec<_> = look.checkpoints.iter().map(|record| record.checkpoint).collect();
+    assert_eq!(kept, [3, 4]);
+    fs.put(dir.join("chk-5.ckpt"), b"damaged").unwrap();
+    assert!(Look::at(&fs, dir).unwrap_err().to_string().contains("chk-5.ckpt"));
 }

@@ -1,0 +1,94 @@
+//! JSON objects to columns, and back.
+
+use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
+
+use connector_api::batch::RowBatch;
+use connector_api::{Batch, Error, MessageBatch, Result};
+use connector_file::bad::BadRecords;
+use connector_formats::ArrowBatch;
+use connector_formats::json::{JsonDecoder, encode};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The columns of a conversion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub(crate) struct Schema(connector_formats::Schema);
+
+impl Schema {
+    /// Canonical text: `["id int64","name string"]`.
+    pub(crate) fn text(&self) -> String {
+        // A list of texts can always be written.
+        serde_json::to_string(&self.0).unwrap_or_default()
+    }
+}
+
+/// Reads what [`Schema::text`] gave.
+pub(crate) fn parse(text: &str) -> Result<Schema, String> {
+    serde_json::from_str(text).map_err(|e| e.to_string())
+}
+
+/// The columns of records that are there. Unless a bad record `fails`, those that are no JSON object are passed over.
+///
+/// # Errors
+///
+/// [`Error::Data`]: there is no record, one is no JSON object, or a column has no type.
+pub(crate) fn infer(batches: &[MessageBatch], fails: bool) -> Result<Schema> {
+    let records = batches.iter().flat_map(MessageBatch::iter).filter_map(|message| message.value);
+    let is_object = |record: &&[u8]| serde_json::from_slice::<serde_json::Map<_, _>>(record).is_ok();
+    let records: Vec<&[u8]> = records.filter(|record| fails || is_object(record)).collect();
+    if records.is_empty() {
+        return Err(Error::data("the input", None, "there is no record to infer them from"));
+    }
+    connector_formats::infer(records).map(Schema)
+}
+
+type Step<A, B> = Box<dyn Fn(Batch<A>) -> Result<Batch<B>> + Send + Sync>;
+
+/// Turns batches of JSON objects into columns. What does not fit goes to `bad`, which blocks then.
+///
+/// # Errors
+///
+/// When JSON can't be read as one of the columns.
+pub(crate) fn to_columns(schema: &Schema, bad: BadRecords) -> Result<Step<MessageBatch, ArrowBatch>> {
+    let schema = schema.0.to_arrow();
+    // One for each batch that is converted at the same time: a decoder keeps its buffers.
+    let idle = Mutex::new(vec![JsonDecoder::new(schema.clone())?]);
+    Ok(Box::new(move |batch| {
+        let spare = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut decoder = match spare {
+            Some(decoder) => decoder,
+            None => JsonDecoder::new(schema.clone())?,
+        };
+        let decoded = decoder.decode(&batch.rows)?;
+        idle.lock().unwrap_or_else(PoisonError::into_inner).push(decoder);
+        if decoded.bad.is_empty() {
+            return Batch::with_timestamps(decoded.batch, batch.timestamps);
+        }
+        for record in &decoded.bad {
+            let (file, offset) = place(&batch.rows, record.index);
+            let value = batch.rows.get(record.index).value.unwrap_or_default();
+            bad.refuse(&file, offset, &record.reason, value)?;
+        }
+        bad.settle()?;
+        let times = &batch.timestamps;
+        let kept = decoded.kept(batch.rows.rows()).filter_map(|index| times.get(index).copied()).collect();
+        Batch::with_timestamps(decoded.batch, kept)
+    }))
+}
+
+/// Where a record came from: file and offset, if the source says so, or else its row in the batch.
+fn place(batch: &MessageBatch, row: usize) -> (Cow<'_, str>, u64) {
+    let offset = batch.integer("file.offset", row).and_then(|offset| u64::try_from(offset).ok());
+    match (batch.text("file.path", row), offset) {
+        (Some(file), Some(offset)) => (file.into(), offset),
+        (Some(file), None) => (format!("{file}, by the row in its batch,").into(), row as u64),
+        _ => ("a record to convert, by the row in its batch,".into(), row as u64),
+    }
+}
+
+/// Turns batches of columns into JSON objects, one a row.
+pub(crate) fn to_messages(batch: Batch<ArrowBatch>) -> Result<Batch<MessageBatch>> {
+    Batch::with_timestamps(encode(&batch.rows)?, batch.timestamps)
+}
