@@ -16,6 +16,9 @@ enum Name {
     Framework,
     /// What a split costs in a snapshot and in a restore, few against many.
     Splits,
+    /// What a watched directory of 100,000 files costs the enumerator, against one of 10,000.
+    #[value(name = "file-directory-100k")]
+    Directory,
 }
 
 /// What to measure.
@@ -39,6 +42,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result {
             Name::Lines => "lines",
             Name::Framework => "framework",
             Name::Splits => "splits",
+            Name::Directory => "directory",
         };
         println!("\n== {program}");
         let mut command = Command::new(programs.join(program));

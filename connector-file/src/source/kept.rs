@@ -193,3 +193,69 @@ impl KeptFiles {
 fn id(path: &RelativePath, file: FileState, generation: u64, offset: u64) -> SplitId {
     FileSplit { path: path.clone(), offset, length: 0, file, position: None, generation }.id()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::split::cut;
+    use super::*;
+
+    const READERS: [ReaderId; 2] = [ReaderId(0), ReaderId(1)];
+
+    /// A file of two splits.
+    fn two() -> (KeptFiles, Vec<FileSplit>) {
+        let path = RelativePath::new("a").unwrap();
+        let file = FileState { len: 200, modified: Duration::ZERO, file_id: 1 };
+        let splits = cut(&path, file, 100, 1);
+        let mut kept = KeptFiles::default();
+        kept.add(&path, file, 1, &splits);
+        (kept, splits)
+    }
+
+    #[test]
+    fn a_file_is_done_when_a_checkpoint_that_was_begun_after_the_last_report_is_complete() {
+        let (mut kept, splits) = two();
+        kept.reported(READERS[0], &splits[0].id());
+        assert_eq!(kept.snapshot(CheckpointId(1))[0].unread, [100]);
+        kept.reported(READERS[1], &splits[1].id());
+        kept.completed(CheckpointId(1));
+        assert!(!kept.any_done(), "checkpoint 1 does not hold the second split as read");
+        assert!(kept.snapshot(CheckpointId(2))[0].unread.is_empty());
+        assert!(!kept.any_done(), "it is not complete");
+        kept.completed(CheckpointId(3));
+        assert_eq!(kept.take_done(9).len(), 1, "a later one stands for it");
+        kept.completed(CheckpointId(4));
+        assert!(!kept.any_done(), "each is given once");
+    }
+
+    #[test]
+    fn what_a_reader_reported_is_void_when_it_goes_before_a_completion() {
+        let (mut kept, splits) = two();
+        splits.iter().for_each(|split| kept.reported(READERS[0], &split.id()));
+        kept.snapshot(CheckpointId(1));
+        kept.reader_is_gone(READERS[0]);
+        assert_eq!(kept.snapshot(CheckpointId(2))[0].unread, [0, 100]);
+        kept.completed(CheckpointId(2));
+        assert!(!kept.any_done());
+        // The next reader says it anew.
+        splits.iter().for_each(|split| kept.reported(READERS[1], &split.id()));
+        kept.snapshot(CheckpointId(3));
+        kept.completed(CheckpointId(3));
+        kept.reader_is_gone(READERS[1]);
+        assert!(kept.any_done(), "what a completed checkpoint holds stays");
+    }
+
+    #[test]
+    fn a_restored_file_waits_for_what_its_checkpoint_had_not_read() {
+        let (mut kept, splits) = two();
+        kept.reported(READERS[0], &splits[0].id());
+        let mut restored = KeptFiles::restore(kept.snapshot(CheckpointId(1)));
+        assert!(!restored.any_done());
+        // Told again by whoever was given the finished split, and read by another.
+        restored.reported(READERS[1], &splits[0].id());
+        restored.reported(READERS[1], &splits[1].id());
+        let done = KeptFiles::restore(restored.snapshot(CheckpointId(2)));
+        assert!(done.any_done());
+    }
+}
