@@ -41,7 +41,6 @@ impl FactorySubject for FileFactory {
             options: values(json!({
                 "path": "/out", "format": "lines", "prefix": "p", "suffix": ".txt",
                 "buckets": { "time": "event", "pattern": "%Y-%m-%d/%H", "zone": "Europe/Berlin" }, "max_open": 10,
-                "shuffle_by_bucket": true, "on_finished": { "delay": "1m" },
                 "rolling": rolling, "compaction": compaction,
             })),
             elsewhere: values(json!({ "path": "/others" })),
