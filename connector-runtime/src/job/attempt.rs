@@ -22,7 +22,7 @@ use crate::coordinate::source::{SourceCoordinator, ToReader, deal, deal_splits};
 use crate::local::Scope;
 use crate::pipeline::{DataSetup, ReaderSetup};
 use crate::storage::{CheckpointRecord, SharedStore};
-use crate::task::{Command, Counts, LiveCounts, Report, TaskContext};
+use crate::task::{Command, Counts, LiveCounts, Report, TaskContext, is_neighbour_gone};
 
 /// What an attempt begins with.
 pub(super) struct AttemptSetup {
@@ -74,6 +74,8 @@ pub(super) struct Attempt<'a> {
     commands: Commands,
     reports: mpsc::UnboundedReceiver<Report>,
     open_tasks: usize,
+    /// Why a task failed that was heard only when the attempt was closed.
+    cause: Option<(Error, bool)>,
     stop_requested: bool,
     /// The enumerator's numbers as they were shown last: unassigned splits, bytes in all.
     shown: (Option<u64>, Option<u64>),
@@ -130,6 +132,15 @@ async fn run_in(lent: Lent<'_>, setup: AttemptSetup, env: Environment) -> Attemp
         () = attempt.close() => {}
         () = clock.sleep(close_timeout) => tracing::warn!("tasks did not close in time"),
     }
+    // A task that failed lets go of its neighbours a moment before it says why: one of them may have been heard first.
+    let end = match (end, attempt.cause.take()) {
+        (AttemptEnd::Failed { error, enumerator_failed, .. }, Some((cause, fatal)))
+            if is_neighbour_gone(&error) =>
+        {
+            AttemptEnd::Failed { error: cause, fatal, enumerator_failed }
+        }
+        (end, _) => end,
+    };
     if matches!(end, AttemptEnd::Finished)
         && let Err(error) = super::finish::settle(attempt.source, &*clock, close_timeout).await
     {
@@ -213,6 +224,7 @@ impl<'a> Attempt<'a> {
             commands,
             reports,
             open_tasks,
+            cause: None,
             stop_requested: stop,
             shown: (None, None),
         };
@@ -470,6 +482,9 @@ impl<'a> Attempt<'a> {
         while self.open_tasks > 0 {
             match self.reports.recv().await {
                 Some(Report::Closed) => self.open_tasks -= 1,
+                Some(Report::Failed { error, fatal, .. }) if !is_neighbour_gone(&error) => {
+                    self.cause.get_or_insert((error, fatal));
+                }
                 Some(_) => {}
                 None => return,
             }

@@ -163,9 +163,16 @@ impl From<Error> for Failure {
     }
 }
 
-/// A neighbour is gone: it has told the coordinator why itself.
+const HANDING_OVER: &str = "handing over to the next task";
+
+/// A neighbour is gone: it tells the coordinator why itself, perhaps a moment later.
 pub(crate) fn neighbour_gone() -> Error {
-    Error::Cancelled("handing over to the next task".into())
+    Error::Cancelled(HANDING_OVER.into())
+}
+
+/// Whether an error is [`neighbour_gone`], and so not the cause of anything.
+pub(crate) fn is_neighbour_gone(error: &Error) -> bool {
+    matches!(error, Error::Cancelled(what) if what == HANDING_OVER)
 }
 
 /// Runs a task and tells the coordinator how it ended: also when it panics, which would otherwise be a job that hangs.

@@ -14,7 +14,7 @@ pub(crate) use committer::CommitterTask;
 pub(crate) use inputs::Inputs;
 pub(crate) use message::{
     Acknowledgement, Command, Committable, Counts, Element, LiveCounts, Report, Reports, TaskContext,
-    TaskState, channel, spawn,
+    TaskState, channel, is_neighbour_gone, spawn,
 };
 pub(crate) use output::{Downstream, Exchange, OutputTo};
 pub(crate) use source::SourceTask;
