@@ -2,14 +2,22 @@
 #![allow(missing_docs)]
 
 mod factory;
+mod rows;
 mod sink;
 mod source;
 
 use std::process::ExitCode;
 
+use connector_file::format::{Compression, Format};
 use factory::FileFactory;
+use rows::{RowSinkContext, RowSourceContext, Shape};
 use sink::FileSinkContext;
 use source::FileSourceContext;
+
+const CSV: Shape = Shape { format: Format::Csv, compression: Compression::None };
+const JSON: Shape = Shape { format: Format::Json, compression: Compression::None };
+const GZIP: Shape = Shape { format: Format::Json, compression: Compression::Gzip };
+const ZSTD: Shape = Shape { format: Format::Csv, compression: Compression::Zstd };
 
 fn main() -> ExitCode {
     testkit::Suite::new("file source")
@@ -32,6 +40,18 @@ fn main() -> ExitCode {
         .sink(|_| FileSinkContext { on_checkpoint: true, compacted: false, bucketed: true })
         .named("file sink, in buckets, parts open over checkpoints, compacted")
         .sink(|_| FileSinkContext { on_checkpoint: false, compacted: true, bucketed: true })
+        .named("file source, CSV")
+        .source(|_| RowSourceContext(CSV))
+        .named("file source, JSON lines")
+        .source(|_| RowSourceContext(JSON))
+        .named("file source, JSON lines in gzip")
+        .source(|_| RowSourceContext(GZIP))
+        .named("file sink, CSV, compacted")
+        .sink(|_| RowSinkContext { shape: CSV, compacted: true })
+        .named("file sink, JSON lines")
+        .sink(|_| RowSinkContext { shape: JSON, compacted: false })
+        .named("file sink, CSV in Zstandard, compacted")
+        .sink(|_| RowSinkContext { shape: ZSTD, compacted: true })
         .named("file")
         .factory(|_| FileFactory)
         .main()

@@ -3,14 +3,15 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use connector_api::env::{Access, Environment};
+use connector_api::env::{Access, Environment, TaskHandle};
 use connector_api::{Error, Result};
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 
 use super::rewrite;
 use crate::sink::committable::{Staged, StagedFile};
-use crate::sink::config::SinkConfig;
+use crate::sink::config::{Compaction, Merge, SinkConfig};
 use crate::sink::metrics;
 use crate::sink::naming::{self, Uid};
 use crate::sink::part::{PartFile, Piece, buckets, concatenate, look, sync_dirs};
@@ -39,6 +40,10 @@ struct Shared {
 struct Queue {
     waiting: VecDeque<(u64, Vec<StagedFile>)>,
     works: bool,
+    /// When the next merge may begin, on the monotonic clock.
+    not_before: Duration,
+    /// What waits until then.
+    pause: Option<Box<dyn TaskHandle>>,
 }
 
 impl Merger {
@@ -55,8 +60,7 @@ impl Merger {
         queue.waiting.push_back((number, inputs));
         if !std::mem::replace(&mut queue.works, true) {
             drop(queue);
-            let worker = Worker { shared: self.shared.clone(), current: None, ended: false };
-            self.shared.env.spawner.spawn_blocking(Box::new(move || worker.run()));
+            Worker { shared: self.shared.clone(), current: None, ended: false }.start();
         }
     }
 
@@ -68,6 +72,7 @@ impl Merger {
     /// Lets the work end soon: merges not begun are dropped, the one under way stops within 8 MiB.
     pub(super) fn give_up(&self) {
         self.shared.given_up.store(true, Ordering::Relaxed);
+        self.shared.stop_waiting();
     }
 }
 
@@ -85,12 +90,44 @@ struct Worker {
 }
 
 impl Worker {
+    /// Begins to work as soon as the rate allows. The work itself blocks, and waiting for time must not. Call it without the
+    /// queue: a spawner that is closing drops the worker at once.
+    fn start(self) {
+        let shared = self.shared.clone();
+        let pause = shared.queue().not_before.saturating_sub(shared.env.clock.monotonic());
+        if pause.is_zero() {
+            shared.env.spawner.spawn_blocking(Box::new(move || self.run()));
+            return;
+        }
+        let (clock, spawner) = (shared.env.clock.clone(), shared.env.spawner.clone());
+        let waits = async move {
+            clock.sleep(pause).await;
+            spawner.spawn_blocking(Box::new(move || self.run()));
+        };
+        let task = shared.env.spawner.spawn("wait to merge", Box::pin(waits));
+        shared.queue().pause = Some(task);
+        if shared.given_up.load(Ordering::Relaxed) {
+            shared.stop_waiting();
+        }
+    }
+
     fn run(mut self) {
         while let Some((number, inputs)) = self.next() {
             self.current = Some(number);
+            let bytes = inputs.iter().map(|input| input.length).fold(0, u64::saturating_add);
+            let began = self.shared.env.clock.monotonic();
             let merged = self.shared.check().and_then(|()| self.shared.merge(inputs));
             self.current = None;
             self.shared.report(number, merged);
+            let shared = self.shared.clone();
+            let waits = {
+                let mut queue = shared.queue();
+                queue.not_before = began + shared.time_of(bytes);
+                queue.not_before > shared.env.clock.monotonic() && !queue.waiting.is_empty()
+            };
+            if waits {
+                return self.start();
+            }
         }
     }
 
@@ -120,6 +157,24 @@ impl Drop for Worker {
 }
 
 impl Shared {
+    /// Drops a worker that waits, and with it what it was to do.
+    fn stop_waiting(&self) {
+        let pause = self.queue().pause.take();
+        if let Some(pause) = pause {
+            pause.abort();
+        }
+    }
+
+    /// How long a merge of so many bytes takes at the wanted rate.
+    fn time_of(&self, bytes: u64) -> Duration {
+        match &self.config.compaction {
+            Some(Compaction::Merge(Merge { rate: Some(rate), .. })) => {
+                Duration::try_from_secs_f64(bytes as f64 / rate.0.max(1) as f64).unwrap_or(Duration::MAX / 2)
+            }
+            _ => Duration::ZERO,
+        }
+    }
+
     fn report(&self, number: u64, merged: Result<StagedFile>) {
         // The receiver is gone when the compactor was dropped: then nobody wants the result.
         let _ = self.done.unbounded_send((number, merged));

@@ -1,6 +1,7 @@
 //! Rules of compaction, one by one.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use connector_api::env::Environment;
@@ -93,6 +94,60 @@ fn a_merge_begins_when_its_checkpoint_is_complete_and_publishes_with_one_rename(
         assert!(names(&fs, false).is_empty());
         assert!(matches!(commit(&context, &files).await[..], [Outcome::Committed]));
         assert_eq!((visible(&fs), names(&fs, true)), (vec!["a".into(), "b".into()], vec![]));
+    });
+}
+
+#[test]
+fn merges_keep_to_the_rate_and_closing_does_not_wait_for_it() {
+    simulated(|fs, env| async move {
+        let state = |at: u64| {
+            let inputs = [0, 1].map(|i| staged(&fs, &part(1, 0, 2 * at + i), &"x\n".repeat(25)));
+            CompactorState { checkpoint: 1, inputs: inputs.into() }
+        };
+        let mut paced = (*config(1, None, true)).clone();
+        let merge = Merge { rate: Some(ByteSize(10)), ..Merge::default() };
+        paced.compaction = Some(Compaction::Merge(merge));
+        let states = (0..4).map(state).collect();
+        let opened = Compactor::open(context(&env, 2, 0, 1), Arc::new(paced), false, states);
+        let mut compactor = opened.await.unwrap();
+        let merged = || names(&fs, true).iter().filter(|name| name.ends_with(".compacting")).count();
+        compactor.checkpoint_complete(CheckpointId(1), &mut Output::new()).await.unwrap();
+        for expected in 1..=3 {
+            // 100 bytes at 10 bytes per second.
+            env.clock.sleep(Duration::from_secs(5)).await;
+            assert_eq!(merged(), expected);
+            env.clock.sleep(Duration::from_secs(5)).await;
+        }
+        let mut out = Output::new();
+        compactor.prepare(Prepare::Running, &mut out).await.unwrap();
+        assert!(out.take().len() >= 3);
+        compactor.close().await.unwrap();
+        let closed = merged();
+        env.clock.sleep(Duration::from_secs(60)).await;
+        assert_eq!(merged(), closed, "a merge began after the end");
+    });
+}
+
+#[test]
+fn nothing_near_its_size_is_kept_back_and_keep_size_says_what_is_near() {
+    simulated(|_, env| async move {
+        for (keep_size, passes) in
+            [(None, [false, true]), (Some(20), [true, true]), (Some(90), [false, false])]
+        {
+            let merge = Merge {
+                checkpoints: 9,
+                size: Some(ByteSize(100)),
+                keep_size: keep_size.map(ByteSize),
+                rate: None,
+            };
+            let mut coordinator = coordinator(&env, &Compaction::Merge(merge), vec![]).await;
+            for (length, passes) in [79, 80].into_iter().zip(passes) {
+                let mut out = Output::new();
+                let file = named(part(1, 0, length), length);
+                coordinator.process(file.into(), CheckpointId(1), &mut out).await.unwrap();
+                assert_eq!(out.take().len() == 1, passes, "{length} bytes, keep_size {keep_size:?}");
+            }
+        }
     });
 }
 
