@@ -318,7 +318,8 @@ fn a_look_shows_what_is_kept_and_takes_nothing_from_the_holder() {
     assert_eq!((nothing.run, nothing.attempts, nothing.checkpoints.len()), (None, 0, 0));
     let mut store = begun(&fs);
     for number in 1..=4 {
-        complete(&mut store, &record(&store, number)).unwrap();
+        let record = record(&store, number);
+        complete(&mut store, &record).unwrap();
     }
     let before = fs.operations();
     let look = Look::at(&fs, dir).unwrap();
