@@ -33,10 +33,15 @@ pub mod bad;
 mod factory;
 pub mod format;
 pub mod input;
+pub mod place;
 pub mod sink;
 pub mod source;
 
 pub use factory::FileConnector;
+
+// What unit tests and test targets share names this crate from outside.
+#[cfg(test)]
+extern crate self as connector_file;
 
 /// Where the bytes of released versions are.
 #[cfg(test)]

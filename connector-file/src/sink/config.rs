@@ -12,13 +12,16 @@ use serde::{Deserialize, Deserializer, de};
 use super::buckets::{BucketOptions, BucketRules};
 use super::finish::OnFinished;
 use super::naming::PartNames;
+use super::place::SinkPlace;
 use crate::format::{Compression, CsvOptions, CsvShape, FileBatch, Format, Rewrite};
+use crate::place::{Place, StoreOptions, UploadOptions};
 
 /// The options of the file sink.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SinkOptions {
-    /// The directory that the files appear in; made when missing. Relative paths are relative to the pipeline's file.
+    /// The directory that the files appear in; made when missing. Relative paths are relative to the pipeline's file. Or a
+    /// prefix of an object store: `s3://BUCKET/PREFIX`, `gs://`, `az://`, and `memory://NAME/PREFIX` for one in the process.
     #[schemars(extend("x-identity" = true))]
     pub path: PathBuf,
     /// How records are written.
@@ -63,6 +66,12 @@ pub struct SinkOptions {
     /// What CSV files look like.
     #[serde(default)]
     pub csv: CsvOptions,
+    /// How the object store of `path` is reached.
+    #[serde(default)]
+    pub store: Option<StoreOptions>,
+    /// How files are uploaded to the object store of `path`.
+    #[serde(default)]
+    pub upload: Option<UploadOptions>,
 }
 
 /// When a part is closed.
@@ -180,7 +189,9 @@ impl JsonSchema for Compaction {
 /// The options, checked: what the parts of the sink work with.
 #[derive(Clone, Debug)]
 pub(crate) struct SinkConfig {
+    /// The local directory; what names the prefix, for an object store.
     pub(crate) dir: PathBuf,
+    pub(crate) place: SinkPlace,
     pub(crate) names: PartNames,
     pub(crate) rolling: Rolling,
     pub(crate) compaction: Option<Compaction>,
@@ -222,6 +233,8 @@ impl SinkOptions {
             compaction: None,
             compression: Compression::None,
             csv: CsvOptions::default(),
+            store: None,
+            upload: None,
         }
     }
 
@@ -248,6 +261,16 @@ impl SinkOptions {
         if self.path.as_os_str().is_empty() {
             return Err(error("path", "is empty; give a directory".into()));
         }
+        let place = Place::of(&self.path, base_dir, self.store.as_ref(), error)?;
+        self.checked_at::<B>(place, error)
+    }
+
+    /// The same for a place that is known.
+    pub(crate) fn checked_at<B: FileBatch>(
+        &self,
+        place: Place,
+        error: &dyn Fn(&str, String) -> Error,
+    ) -> Result<SinkConfig> {
         B::carries(self.format).map_err(|reason| error("format", reason))?;
         let names = PartNames::new(&self.prefix, &self.full_suffix())
             .map_err(|(option, reason)| error(option, reason))?;
@@ -305,8 +328,21 @@ impl SinkOptions {
             Error::Config { option, reason } => error(&option, reason),
             other => other,
         })?;
+        let dir = match &place {
+            Place::Local(dir) => dir.clone(),
+            Place::Objects(objects, below) => objects.below(below).url().into(),
+        };
+        if self.on_finished.is_some() && matches!(place, Place::Objects(..)) {
+            return Err(error(
+                "on_finished",
+                "is about local directories, and `path` is in an object store; leave it out".into(),
+            ));
+        }
+        let (upload, compaction) = (self.upload.as_ref(), self.compaction.as_ref());
+        let place = SinkPlace::checked(place, upload, &self.rolling, compaction, error)?;
         Ok(SinkConfig {
-            dir: base_dir.join(&self.path),
+            dir,
+            place,
             names,
             rolling: self.rolling.clone(),
             compaction: self.compaction.clone(),
@@ -383,6 +419,26 @@ mod tests {
             ),
             (r#"{"path": "o", "format": "lines", "compaction": "off"}"#, "sink.compaction"),
             (r#"{"path": "o", "format": "lines", "compaction": 1}"#, "sink.compaction"),
+            (r#"{"path": "o", "format": "lines", "store": {}}"#, "sink.store"),
+            (r#"{"path": "o", "format": "lines", "upload": {}}"#, "sink.upload"),
+            (r#"{"path": "memory://o", "format": "lines", "store": {"regio": "x"}}"#, "sink.store.regio"),
+            (r#"{"path": "memory://o/a//b", "format": "lines"}"#, "sink.path"),
+            (
+                r#"{"path": "memory://o", "format": "lines", "rolling": {"on_checkpoint": false}}"#,
+                "sink.rolling.on_checkpoint",
+            ),
+            (
+                r#"{"path": "memory://o", "format": "lines", "upload": {"part_size": "1 KiB"}}"#,
+                "sink.upload.part_size",
+            ),
+            (
+                r#"{"path": "memory://o", "format": "lines", "upload": {"max_uploads": 0}}"#,
+                "sink.upload.max_uploads",
+            ),
+            (
+                r#"{"path": "memory://o", "format": "lines", "rolling": {"size": "5 GiB"}, "compaction": "drain"}"#,
+                "sink.rolling.size",
+            ),
         ];
         for (text, expected) in cases {
             match parse(text) {

@@ -9,6 +9,7 @@ use connector_api::{Error, Result};
 
 use super::FileSink;
 use super::config::{SinkConfig, SinkOptions};
+use super::place::SinkPlace;
 use crate::format::FileBatch;
 
 /// Makes file sinks from options.
@@ -36,9 +37,12 @@ impl<B: FileBatch> SinkFactory<B> for FileSinkFactory {
     }
 
     /// The directory, or the nearest one above it that exists, is a directory that can be listed. Whether it can be written
-    /// to is told only by writing, which a check must not do.
+    /// to is told only by writing, which a check must not do. A prefix of an object store can be listed.
     async fn check(&self, options: &Options, context: &FactoryContext) -> Result<()> {
         let config = read::<B>(options, context)?;
+        if let SinkPlace::Objects(place) = &config.place {
+            return place.objects.check(&options.path("path")).await;
+        }
         let (fs, path) = (context.env.fs.clone(), options.path("path"));
         let checked = context.env.blocking("check the directory", move || {
             let refuse = |reason: String| Err(Error::config(path.clone(), reason));

@@ -1,4 +1,4 @@
-//! Blocking work that runs while its owner goes on, and whose result is asked for later.
+//! Work that runs while its owner goes on, and whose result is asked for later.
 
 use connector_api::env::Environment;
 use connector_api::{Error, Result};
@@ -23,6 +23,21 @@ impl<T: Send + 'static> Job<T> {
             // The receiver is gone when the owner was dropped: then nobody wants the result.
             let _ = done.send(work());
         }));
+        Self { what, result }
+    }
+
+    /// Begins work that waits, as a task.
+    pub(crate) fn spawn(
+        env: &Environment,
+        what: &'static str,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Self {
+        let (done, result) = oneshot::channel();
+        let task = async move {
+            // As above.
+            let _ = done.send(work.await);
+        };
+        drop(env.spawner.spawn(what, Box::pin(task)));
         Self { what, result }
     }
 

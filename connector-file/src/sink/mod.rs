@@ -7,6 +7,7 @@
 //! When the checkpoint is complete, the committer renames the file: the record is visible, at once and for good.
 //! With [buckets](BucketOptions) a writer has a part in each directory that it writes to; once a bucket has ended and all of it is
 //! visible, [a manifest and a mark](OnFinished) say so.
+//! In an object store the part is an upload, and the commit completes it.
 //! The sweep removes what attempts that died left hidden and no checkpoint refers to.
 
 mod buckets;
@@ -19,11 +20,14 @@ mod factory;
 mod finish;
 mod job;
 pub mod listing;
+mod local;
 pub mod metrics;
 mod naming;
+mod objects;
 mod part;
-mod restore;
+mod place;
 mod rolling;
+mod staging;
 mod sweep;
 mod writer;
 
@@ -52,6 +56,7 @@ use sweep::FileSweep;
 use writer::FileWriter;
 
 use crate::format::FileBatch;
+use crate::place::{Place, Store};
 
 /// A sink of batches `B` into a directory of files.
 #[derive(Clone, Debug)]
@@ -69,6 +74,17 @@ impl<B: FileBatch> FileSink<B> {
     pub fn new(options: &SinkOptions, base_dir: &Path) -> Result<Self> {
         let config = options.checked::<B>(base_dir, &|name, reason| Error::config(name, reason))?;
         Ok(Self::of(config))
+    }
+
+    /// A sink into a store that the program made; `path` is a prefix within it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] naming the option.
+    pub fn on(store: Arc<dyn Store>, options: &SinkOptions) -> Result<Self> {
+        let error = |name: &str, reason| Error::config(name, reason);
+        let (objects, below) = Place::within(store, &options.path, &error)?;
+        Ok(Self::of(options.checked_at::<B>(Place::Objects(objects, below), &error)?))
     }
 
     fn of(config: SinkConfig) -> Self {

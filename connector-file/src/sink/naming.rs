@@ -4,7 +4,10 @@
 //! part     <prefix>-<run>_<attempt>_<subtask>-<counter><suffix>
 //! hidden   .<part>.inprogress                                     while it is written, and until it is committed
 //! merged   .<part>.<run>_<attempt>_<subtask>.compacting           named after its first input, and the merging compactor
+//! marker   .<part>.<run>_<attempt>_<subtask>.uploading            of an upload, named after the part and who uploads
 //! ```
+//!
+//! In an object store the result of a merge appears as `<prefix>-<run>_<attempt>_<subtask>-<counter>-<uid of the merge><suffix>`.
 //!
 //! A file of a bucket has the bucket's directory in front of all three: `<bucket>/.<part>.inprogress`. State and committables
 //! hold such names, not paths: they stay valid when the base directory moves.
@@ -16,6 +19,7 @@ use connector_api::{Error, Result};
 
 const IN_PROGRESS: &str = ".inprogress";
 const COMPACTING: &str = ".compacting";
+const UPLOADING: &str = ".uploading";
 /// With run, attempt, subtask and counter at their longest, the longest name stays below 255 bytes.
 const MAX_AFFIXES: usize = 80;
 
@@ -69,7 +73,7 @@ impl PartNames {
                 format!("{prefix:?} begins with `.` or `_`, which would hide finished parts"),
             ));
         }
-        if [IN_PROGRESS, COMPACTING].iter().any(|mark| suffix.ends_with(mark)) {
+        if [IN_PROGRESS, COMPACTING, UPLOADING].iter().any(|mark| suffix.ends_with(mark)) {
             return Err(("suffix", format!("{suffix:?} is how parts that are not finished end")));
         }
         if prefix.len() + suffix.len() > MAX_AFFIXES {
@@ -102,6 +106,18 @@ impl PartNames {
         Some(within(bucket, &name))
     }
 
+    /// The name of the marker of an upload, from the name under which it appears: that of a part, or of a merge in an object
+    /// store.
+    pub(crate) fn marker(&self, name: &str) -> Option<String> {
+        if let Some(part) = self.parse(name) {
+            return Some(uploading(name, part.uid));
+        }
+        let (bucket, file) = split(name);
+        let (part, uid) = file.strip_suffix(self.suffix.as_str())?.rsplit_once('-')?;
+        let (part, uid) = (format!("{part}{}", self.suffix), parse_uid(uid)?);
+        self.parse(&part).map(|_| uploading(&within(bucket, &part), uid))
+    }
+
     /// Whom a file of this name belongs to, if it is one of this sink's hidden files.
     pub(crate) fn owner(&self, name: &str) -> Option<Owner> {
         let (_, name) = split(name);
@@ -109,7 +125,8 @@ impl PartNames {
         if let Some(part) = inner.strip_suffix(IN_PROGRESS) {
             return self.parse(part).map(|part| Owner(part.uid.attempt));
         }
-        let (part, uid) = inner.strip_suffix(COMPACTING)?.rsplit_once('.')?;
+        let stem = inner.strip_suffix(COMPACTING).or_else(|| inner.strip_suffix(UPLOADING))?;
+        let (part, uid) = stem.rsplit_once('.')?;
         let (part, uid) = (self.parse(part)?, parse_uid(uid)?);
         // A merge stays within its run; anything else is not ours.
         (part.uid.attempt.run == uid.attempt.run).then_some(Owner(uid.attempt))
@@ -154,6 +171,23 @@ pub(crate) fn hidden(part: &str) -> String {
 pub(crate) fn compacting(part: &str, uid: Uid) -> String {
     let (bucket, part) = split(part);
     within(bucket, &format!(".{part}.{uid}{COMPACTING}"))
+}
+
+/// The name of the marker of an upload: that of the part (the first one, for a merge), and of who uploads.
+pub(crate) fn uploading(part: &str, uid: Uid) -> String {
+    let (bucket, part) = split(part);
+    within(bucket, &format!(".{part}.{uid}{UPLOADING}"))
+}
+
+/// The part that a name given by [`hidden`] stands for.
+pub(crate) fn part_of(hidden: &str) -> Option<String> {
+    let (bucket, file) = split(hidden);
+    Some(within(bucket, file.strip_prefix('.')?.strip_suffix(IN_PROGRESS)?))
+}
+
+/// Whether a name is that of a marker.
+pub(crate) fn is_marker(name: &str) -> bool {
+    name.ends_with(UPLOADING)
 }
 
 /// The bucket (empty for none) and the file that a name consists of.
@@ -252,11 +286,25 @@ mod tests {
     }
 
     #[test]
+    fn the_marker_of_an_upload_is_found_from_the_name_that_it_appears_under() {
+        let names = PartNames::new("part", ".txt").unwrap();
+        let part = within("day=1", &names.part(uid(2, 1), 10));
+        let marker = names.marker(&part).unwrap();
+        assert_eq!(marker, "day=1/.part-0000000000000abc_2_1-10.txt.0000000000000abc_2_1.uploading");
+        assert_eq!((marker.clone(), true), (uploading(&part, uid(2, 1)), is_marker(&marker)));
+        let merged = names.beside(&compacting(&part, uid(7, 0))).unwrap();
+        let marker = names.marker(&merged).unwrap();
+        assert_eq!(marker, uploading(&part, uid(7, 0)));
+        assert_eq!(names.owner(&marker), Some(Owner(uid(7, 0).attempt)));
+        assert_eq!((names.marker("other.txt"), names.marker(&hidden(&part))), (None, None));
+    }
+
+    #[test]
     fn affixes_that_could_escape_or_hide_are_refused() {
         for prefix in ["", "a/b", "..", "a..b", ".x", "_x", "a\0", "a\nb", "a\\b", &"x".repeat(81)] {
             assert_eq!(PartNames::new(prefix, "").map_err(|e| e.0), Err("prefix"), "{prefix:?}");
         }
-        for suffix in ["/x", "..", "\0", "\u{7f}", ".inprogress", ".compacting"] {
+        for suffix in ["/x", "..", "\0", "\u{7f}", ".inprogress", ".compacting", ".uploading"] {
             assert_eq!(PartNames::new("part", suffix).map_err(|e| e.0), Err("suffix"), "{suffix:?}");
         }
         assert!(PartNames::new("data-2026", ".csv").is_ok());

@@ -1,22 +1,24 @@
 //! The writer: rows into hidden parts, and closed parts to the committer.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use connector_api::env::Environment;
 use connector_api::sink::{Checkpoint, CommittingWriter, Flush, SinkWriter, StatefulWriter, WriterContext};
 use connector_api::{Batch, Error, Result};
 
 use super::buckets::Buckets;
-use super::committable::{FileCommittable, StagedFile, WriterState};
+use super::committable::{FileCommittable, Staged, StagedFile, WriterState};
 use super::config::SinkConfig;
 use super::finish::Progress;
 use super::job::Job;
 use super::naming::{self, Uid};
-use super::part::{Part, PartFile, buckets, sync_dirs};
-use super::{restore, rolling};
+use super::part::{Closed, Finish, Part};
+use super::rolling;
+use super::staging::{Staging, staging};
 use crate::format::{ENOUGH, Encode, FileBatch, Gathered};
 
 /// Closed parts that are being made durable at the same time. More would only hold files open.
@@ -36,13 +38,14 @@ pub(crate) struct FileWriter<B> {
     config: Arc<SinkConfig>,
     uid: Uid,
     counter: u64,
+    staging: Box<dyn Staging>,
     buckets: Buckets,
     /// By bucket.
     open: BTreeMap<Arc<str>, Open<B>>,
     /// How often a part was written to, to tell which one was longest ago.
     writes: u64,
     /// Closed, not known to be durable yet; oldest first.
-    closing: VecDeque<(Job<()>, StagedFile)>,
+    closing: VecDeque<(Job<Staged>, Closed)>,
     /// Closed and durable, but perhaps for the name.
     closed: Vec<StagedFile>,
     /// Names of parts that were made since the directories were last synced.
@@ -102,27 +105,25 @@ impl<B: FileBatch> FileWriter<B> {
     ///
     /// # Errors
     ///
-    /// See [`restore::reopen`]; those of making the directory.
+    /// See [`Staging::reopen`] and [`Staging::prepare`].
     pub(crate) async fn open(
         context: WriterContext,
         config: Arc<SinkConfig>,
         mut states: Vec<WriterState>,
     ) -> Result<Self> {
         let env = context.env.clone();
-        let (job_env, job_config) = (env.clone(), config.clone());
-        env.blocking("make the directory", move || {
-            let dir = &job_config.dir;
-            job_env.fs.create_dir_all(dir).map_err(Error::io("make directory", dir))
-        })
-        .await?;
         let buckets = Buckets::new(&config.buckets, config.shuffle);
         let progress = Progress::new(&config, &context);
+        let uid = Uid { attempt: context.attempt, subtask: context.subtask };
+        let staging = staging(&env, &config, uid);
+        staging.prepare().await?;
         let mut writer = Self {
             env,
             config,
-            uid: Uid { attempt: context.attempt, subtask: context.subtask },
+            uid,
             counter: 0,
             buckets,
+            staging,
             open: BTreeMap::new(),
             writes: 0,
             closing: VecDeque::new(),
@@ -134,15 +135,15 @@ impl<B: FileBatch> FileWriter<B> {
         // The shortest has most room left.
         states.sort_by_key(|state| state.length);
         for state in states {
-            let reopened = restore::reopen(&context, &writer.config, state, writer.counter).await?;
+            let reopened = writer.staging.reopen(&context, state, writer.counter).await?;
             writer.counter += 1;
-            let Some((file, state)) = reopened else { continue };
+            let Some((body, state)) = reopened else { continue };
             let deadline = rolling::deadline(&writer.config.rolling, &writer.env, state.created_at);
             let room = rolling::room(&writer.config.rolling, state.length);
             let bucket: Arc<str> = naming::split(&state.name).0.into();
-            let part = Part::new(Arc::new(file), state, deadline);
+            let part = Part::new(body, state, deadline);
             if room == 0 || writer.open.contains_key(&bucket) {
-                writer.pending.push(part.into_staged());
+                writer.finish(part, Vec::new());
             } else {
                 writer.take_up(bucket, part, true)?;
             }
@@ -172,13 +173,11 @@ impl<B: FileBatch> FileWriter<B> {
         self.counter += 1;
         let staged = naming::hidden(&name);
         self.new_names.push(staged.clone());
-        let (env, config, hidden) = (self.env.clone(), self.config.clone(), staged.clone());
-        let create = move || PartFile::create(&env, &config.dir, &hidden, !config.rolling.on_checkpoint);
-        let file = self.env.blocking("create a part", create).await?;
+        let body = self.staging.create(&name, &staged).await?;
         let created_at = self.env.clock.now_millis();
         let state = WriterState { staged, name, length: 0, rows: 0, created_at };
         let deadline = rolling::deadline(&self.config.rolling, &self.env, created_at);
-        self.take_up(bucket.clone(), Part::new(Arc::new(file), state, deadline), false)
+        self.take_up(bucket.clone(), Part::new(body, state, deadline), false)
     }
 
     /// Closes a part: it becomes durable in the background. Cancel-safe, since `idle` calls it.
@@ -187,27 +186,29 @@ impl<B: FileBatch> FileWriter<B> {
             self.await_oldest().await?;
         }
         if let Some(open) = self.open.get_mut(bucket) {
-            open.part.settle().await?;
+            open.part.body().settle().await?;
         }
         if let Some(mut open) = self.open.remove(bucket) {
             open.finish()?;
-            let job = open.part.sync(&self.env, open.gathered.take());
-            let staged = open.part.into_staged();
-            match job {
-                Some(job) => self.closing.push_back((job, staged)),
-                // A checkpoint made it durable, and nothing came after.
-                None => self.closed.push(staged),
-            }
+            let chunks = open.gathered.take();
+            self.finish(open.part, chunks);
         }
         Ok(())
     }
 
+    fn finish(&mut self, part: Part, chunks: Vec<Bytes>) {
+        match part.finish(chunks) {
+            (Finish::Done(staged), closed) => self.closed.push(closed.staged(staged)),
+            (Finish::Going(job), closed) => self.closing.push_back((job, closed)),
+        }
+    }
+
     async fn await_oldest(&mut self) -> Result<()> {
         if let Some((job, _)) = self.closing.front_mut() {
-            let synced = job.done().await;
+            let staged = job.done().await;
             let oldest = self.closing.pop_front();
-            synced?;
-            self.closed.extend(oldest.map(|(_, staged)| staged));
+            let staged = staged?;
+            self.closed.extend(oldest.map(|(_, closed)| closed.staged(staged)));
         }
         Ok(())
     }
@@ -255,7 +256,7 @@ impl<B: FileBatch> FileWriter<B> {
                 self.close_part(bucket).await?;
             } else if open.gathered.bytes() >= ENOUGH {
                 let chunks = open.gathered.take();
-                open.part.hand_over(&self.env, chunks).await?;
+                open.part.body().hand_over(chunks).await?;
             }
         }
         Ok(())
@@ -290,8 +291,8 @@ impl<B: FileBatch> SinkWriter<B> for FileWriter<B> {
             self.close_aged().await?;
             self.close_ended().await?;
             for open in self.open.values_mut() {
-                open.part.settle().await?;
-                in_place.extend(open.part.sync(&self.env, open.gathered.take()));
+                open.part.body().settle().await?;
+                in_place.extend(open.part.body().sync(open.gathered.take())?);
             }
         }
         while !self.closing.is_empty() {
@@ -301,14 +302,7 @@ impl<B: FileBatch> SinkWriter<B> for FileWriter<B> {
             job.done().await?;
         }
         if !self.new_names.is_empty() {
-            let (env, config) = (self.env.clone(), self.config.clone());
-            let names: BTreeSet<String> = self.new_names.iter().cloned().collect();
-            self.env
-                .blocking("sync the directory", move || {
-                    env.crash.hit("file-writer/before-sync-dir");
-                    sync_dirs(&env, &buckets(&config.dir, names.iter().map(String::as_str))?)
-                })
-                .await?;
+            self.staging.sync_names(self.new_names.iter().cloned().collect()).await?;
             self.new_names.clear();
         }
         self.pending.append(&mut self.closed);
@@ -332,7 +326,7 @@ impl<B: FileBatch> SinkWriter<B> for FileWriter<B> {
     async fn close(&mut self) -> Result<()> {
         let mut closed = Ok(());
         for (_, mut open) in std::mem::take(&mut self.open) {
-            closed = closed.and(open.part.settle().await);
+            closed = closed.and(open.part.body().stop().await);
         }
         while !self.closing.is_empty() {
             closed = closed.and(self.await_oldest().await);

@@ -8,10 +8,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::disposal::AfterRead;
+use super::place::SourcePlace;
 use super::select::Selection;
 use super::watch::{LateFiles, Order, Watch, default_retries};
 use crate::bad::OnBadRecord;
 use crate::format::{Compressed, Compression, CsvOptions, CsvShape, FileBatch, Format};
+use crate::place::{Objects, Place, StoreOptions};
 
 /// The largest `max_record` that batches allow for.
 const LARGEST_RECORD: u64 = 1 << 30;
@@ -20,7 +22,7 @@ const LARGEST_RECORD: u64 = 1 << 30;
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceOptions {
-    /// A file, a directory or a glob (`*`, `?`, `[ab]`, `{a,b}` within a name, `**` across directories). A directory that a
+    /// A file, a directory or a glob, local or in an object store (`s3://BUCKET/...`, `gs://`, `az://`, `memory://`) (`*`, `?`, `[ab]`, `{a,b}` within a name, `**` across directories). A directory that a
     /// glob matches stands for the files in it. A path that exists is never taken as a glob. Relative paths are relative
     /// to the pipeline's file.
     #[schemars(extend("x-identity" = true))]
@@ -85,6 +87,10 @@ pub struct SourceOptions {
     /// The order in which files are dealt to readers.
     #[serde(default)]
     pub order: Order,
+    /// How the object store of `path` is reached.
+    // Secrets are not shown.
+    #[serde(default, skip_serializing)]
+    pub store: Option<StoreOptions>,
 }
 
 fn yes() -> bool {
@@ -102,6 +108,7 @@ fn default_max_record() -> ByteSize {
 /// The options, checked: what the parts of the source work with.
 #[derive(Debug)]
 pub(crate) struct SourceConfig {
+    pub(crate) place: SourcePlace,
     pub(crate) selection: Selection,
     pub(crate) split_size: u64,
     pub(crate) watch: Watch,
@@ -164,12 +171,47 @@ impl SourceOptions {
             horizon: None,
             late_files: None,
             order: Order::default(),
+            store: None,
         }
     }
 
     /// Checks what can be told from the options alone. `name` makes the full path of an option of its name.
     pub(crate) fn checked<B: FileBatch>(
         &self,
+        base_dir: &Path,
+        name: &dyn Fn(&str) -> String,
+    ) -> Result<SourceConfig> {
+        let error = |option: &str, reason| Error::config(name(option), reason);
+        match Place::of(&self.path, base_dir, self.store.as_ref(), &error)? {
+            Place::Local(_) => {
+                let selection = Selection::new(self, base_dir, name)?;
+                self.checked_at::<B>(SourcePlace::Local, selection, base_dir, name)
+            }
+            Place::Objects(objects, below) => self.checked_on::<B>(objects, below, base_dir, name),
+        }
+    }
+
+    /// The same for objects below a path of a store.
+    pub(crate) fn checked_on<B: FileBatch>(
+        &self,
+        objects: Objects,
+        below: String,
+        base_dir: &Path,
+        name: &dyn Fn(&str) -> String,
+    ) -> Result<SourceConfig> {
+        // A whole bucket has the empty path, which a selection of files refuses.
+        let path = if below.is_empty() { "-".into() } else { PathBuf::from(&below) };
+        let mut selection = Selection::new(&Self { path, ..self.clone() }, Path::new(""), name)?;
+        if below.is_empty() {
+            selection.path = PathBuf::new();
+        }
+        self.checked_at::<B>(SourcePlace::Objects(objects), selection, base_dir, name)
+    }
+
+    fn checked_at<B: FileBatch>(
+        &self,
+        place: SourcePlace,
+        selection: Selection,
         base_dir: &Path,
         name: &dyn Fn(&str) -> String,
     ) -> Result<SourceConfig> {
@@ -193,12 +235,19 @@ impl SourceOptions {
                 return refuse("on_bad_record.dead_letter", "is empty; give a directory");
             }
             *dir = base_dir.join(&*dir);
-            if dir.starts_with(base_dir.join(&self.path)) {
+            let is_local = matches!(place, SourcePlace::Local);
+            if is_local && dir.starts_with(base_dir.join(&self.path)) {
                 return refuse("on_bad_record.dead_letter", "lies within `path`: it would be read itself");
             }
         }
-        let selection = Selection::new(self, base_dir, name)?;
+        if self.after_read.is_some() && matches!(place, SourcePlace::Objects(_)) {
+            return refuse(
+                "after_read",
+                "is about local files, and `path` is in an object store; leave it out",
+            );
+        }
         Ok(SourceConfig {
+            place,
             split_size: self.split_size.0,
             on_bad_record,
             watch: Watch::new(self, &selection, base_dir, name)?,

@@ -10,7 +10,7 @@ use connector_api::{Error, Result};
 use connector_base::enumerator::Background;
 
 use super::config::SourceConfig;
-use super::listing::{Found, list};
+use super::listing::Found;
 use super::metrics::{FAILED_LISTINGS, count};
 
 /// The pause after the first failure in a row.
@@ -63,9 +63,9 @@ impl Discovery {
                 env.clock.sleep(pause).await;
             }
             let at = Duration::from_millis(u64::try_from(env.clock.now_millis()).unwrap_or(0));
-            let fs = Arc::clone(&env.fs);
+            let job_env = env.clone();
             let continuous = config.watch.interval.is_some();
-            let work = move || list(&config.selection, &*fs, continuous, &stop);
+            let work = move || config.place.list(&config.selection, &job_env, continuous, &stop);
             let found = env.blocking("list files", work).await?;
             Ok(Listing { found, at })
         });

@@ -9,7 +9,6 @@ use connector_api::source::{BoxSource, erase};
 
 use super::FileSource;
 use super::config::{SourceConfig, SourceOptions};
-use super::listing::check;
 use super::sample::sample;
 use crate::format::FileBatch;
 
@@ -35,8 +34,8 @@ impl<B: FileBatch> SourceFactory<B> for FileSourceFactory {
     /// The path exists, and can be opened (a file) or listed (a directory, or the part of a glob without wildcards).
     async fn check(&self, options: &Options, context: &FactoryContext) -> Result<()> {
         let config = read::<B>(options, context)?;
-        let fs = Arc::clone(&context.env.fs);
-        context.env.blocking("check the path", move || check(&config.selection, &*fs)).await
+        let env = context.env.clone();
+        context.env.blocking("check the path", move || config.place.check(&config.selection, &env)).await
     }
 
     fn payload(&self, options: &Options) -> Result<Option<Payload>> {

@@ -20,6 +20,8 @@ mod factory;
 mod kept;
 mod listing;
 pub mod metrics;
+mod objects;
+mod place;
 mod reader;
 mod sample;
 mod seen;
@@ -36,7 +38,7 @@ use std::sync::Arc;
 
 use connector_api::factory::SourceFactory;
 use connector_api::source::{Boundedness, EnumeratorSetup, ReaderContext, Source};
-use connector_api::{MessageBatch, Result};
+use connector_api::{Error, MessageBatch, Result};
 use connector_base::reader::{ReaderOptions, SplitFetchReader};
 
 pub use config::{ReadOptions, SourceOptions};
@@ -45,11 +47,14 @@ pub use enumerator::{CRASH_POINTS, FileEnumerator};
 pub use factory::FileSourceFactory;
 pub use reader::{FileReader, FileSplits};
 pub use seen::SeenPaths;
+#[cfg(test)]
+pub(crate) use split::cut;
 pub use split::{FileSplit, FileState, RelativePath};
 pub use state::{FileEnumeratorState, KeptFile};
 pub use watch::{LateFiles, Order};
 
 use crate::format::FileBatch;
+use crate::place::{Place, Store};
 use config::SourceConfig;
 
 /// The source by name, for batches `B`.
@@ -72,6 +77,17 @@ impl<B: FileBatch> FileSource<B> {
     /// [`Error::Config`](connector_api::Error::Config) naming the option.
     pub fn new(options: &SourceOptions, base_dir: &Path) -> Result<Self> {
         Ok(Self::of(options.checked::<B>(base_dir, &str::to_owned)?))
+    }
+
+    /// A source over a store that the program made; `path` is below its root.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`](connector_api::Error::Config) naming the option.
+    pub fn on(store: Arc<dyn Store>, options: &SourceOptions) -> Result<Self> {
+        let (objects, below) =
+            Place::within(store, &options.path, &|name, reason| Error::config(name, reason))?;
+        Ok(Self::of(options.checked_on::<B>(objects, below, Path::new(""), &str::to_owned)?))
     }
 
     fn of(config: SourceConfig) -> Self {

@@ -11,11 +11,9 @@ use connector_base::format::BufferPool;
 use connector_base::reader::{Fetched, SplitReader, SplitReaderFactory};
 
 use super::config::SourceConfig;
-use super::listing::locate;
 use super::split::FileSplit;
 use crate::bad::BadRecords;
 use crate::format::{Decode, FileBatch, Opening};
-use crate::input::LocalInput;
 
 /// What one read asks for: large enough that the hand-over between threads does not show, small enough for a cache.
 const CHUNK: usize = 256 << 10;
@@ -57,12 +55,11 @@ impl<B: FileBatch> SplitReaderFactory for FileSplits<B> {
             // Read to its end before: the file need not be there any more.
             return Ok(FileReader { env, bad: None, state: State::AtEnd });
         }
-        let (config, fs, pool, split) =
-            (Arc::clone(&self.config), Arc::clone(&self.env.fs), self.pool.clone(), split.clone());
+        let (config, pool, split) = (Arc::clone(&self.config), self.pool.clone(), split.clone());
+        let job_env = env.clone();
         let (bad, to_settle) = (self.bad.clone(), self.bad.clone());
         let open = move || {
-            let path = locate(&config.selection, &*fs, split.path.as_path())?;
-            let input = Box::new(LocalInput::open(fs, path, split.file)?);
+            let input = config.place.open(&config.selection, &job_env, &split)?;
             B::decoder(Opening { options: &config.read, split: &split, input, pool, bad })
         };
         let decoder = self.env.blocking("opening", open).await?;

@@ -8,7 +8,6 @@ use connector_api::env::Environment;
 use connector_base::reader::{Fetched, SplitReader, SplitReaderFactory};
 
 use super::config::SourceConfig;
-use super::listing::list;
 use super::reader::FileSplits;
 use super::split::{RelativePath, cut};
 use crate::bad::{BadRecords, OnBadRecord};
@@ -20,10 +19,9 @@ pub(super) async fn sample<B: FileBatch>(
     env: &Environment,
     max_rows: usize,
 ) -> Result<Vec<B>> {
-    let (listed, fs) = (Arc::clone(&config), Arc::clone(&env.fs));
-    let found = env
-        .blocking("list files", move || list(&listed.selection, &*fs, false, &AtomicBool::new(false)))
-        .await?;
+    let (listed, job_env) = (Arc::clone(&config), env.clone());
+    let list = move || listed.place.list(&listed.selection, &job_env, false, &AtomicBool::new(false));
+    let found = env.blocking("list files", list).await?;
     let of_file = Arc::clone(&config);
     let size = |path: &RelativePath| of_file.read.split_size(path.as_path(), of_file.split_size);
     // A look at the input leaves no dead letters behind.

@@ -3,14 +3,18 @@
 
 mod factory;
 mod rows;
+mod objects;
 mod sink;
 mod source;
+#[path = "../support/store.rs"]
+mod store;
 
 use std::process::ExitCode;
 
 use connector_file::format::{Compression, Format};
 use factory::FileFactory;
 use rows::{RowSinkContext, RowSourceContext, Shape};
+use objects::{ObjectSinkContext, ObjectSourceContext};
 use sink::FileSinkContext;
 use source::FileSourceContext;
 
@@ -52,6 +56,12 @@ fn main() -> ExitCode {
         .sink(|_| RowSinkContext { shape: JSON, compacted: false })
         .named("file sink, CSV in Zstandard, compacted")
         .sink(|_| RowSinkContext { shape: ZSTD, compacted: true })
+        .named("object source")
+        .source(|_| ObjectSourceContext::default())
+        .named("object sink")
+        .sink(|_| ObjectSinkContext::default())
+        .named("object sink, compacted")
+        .sink(|_| ObjectSinkContext { compacted: true, ..ObjectSinkContext::default() })
         .named("file")
         .factory(|_| FileFactory)
         .main()

@@ -103,7 +103,11 @@ impl SinkContext for FileSinkContext {
     fn crash_points(&self) -> Option<CrashTable> {
         let compacts = |point: &&str| point.starts_with("file-compact") || point.contains("delete");
         let cuts = |point: &&str| *point == "file-writer/after-cut";
-        let points = CRASH_POINTS.iter().copied();
+        let uploads = |point: &&str| {
+            point.starts_with("file-upload")
+                || ["-complete", "-copy", "-abort"].iter().any(|end| point.ends_with(end))
+        };
+        let points = CRASH_POINTS.iter().copied().filter(|point| !uploads(point));
         let points = points.filter(|point| self.compacted || !compacts(point));
         let points = points.filter(|point| !point.starts_with("file-bucket"));
         let reached = points.filter(|point| !self.on_checkpoint || !cuts(point)).collect();

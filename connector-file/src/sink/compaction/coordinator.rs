@@ -92,7 +92,10 @@ impl Operator for Coordinator {
     ) -> Result<()> {
         match committable {
             FileCommittable::File(file)
-                if self.every > 0 && !self.kept.is_some_and(|kept| file.length >= kept) =>
+                // An upload can't be read: it was made before compaction was switched on.
+                if self.every > 0
+                    && file.hidden().is_some()
+                    && !self.kept.is_some_and(|kept| file.length >= kept) =>
             {
                 self.held.push(file);
                 self.backlog.set(&self.held);

@@ -12,9 +12,11 @@ use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use super::rewrite;
 use crate::sink::committable::{Staged, StagedFile};
 use crate::sink::config::{Compaction, Merge, SinkConfig};
+use crate::sink::local::{PartFile, Piece, buckets, concatenate, look, sync_dirs};
 use crate::sink::metrics;
 use crate::sink::naming::{self, Uid};
-use crate::sink::part::{PartFile, Piece, buckets, concatenate, look, sync_dirs};
+use crate::sink::objects::{self, Uploads};
+use crate::sink::place::SinkPlace;
 
 /// The number of a merge, and its result.
 pub(super) type Merged = (u64, Result<StagedFile>);
@@ -31,6 +33,8 @@ struct Shared {
     env: Environment,
     config: Arc<SinkConfig>,
     uid: Uid,
+    /// For parts in an object store.
+    uploads: Option<Uploads>,
     given_up: AtomicBool,
     queue: Mutex<Queue>,
     done: UnboundedSender<Merged>,
@@ -49,8 +53,12 @@ struct Queue {
 impl Merger {
     pub(super) fn new(env: Environment, config: Arc<SinkConfig>, uid: Uid) -> Self {
         let (done, results) = unbounded();
-        let shared =
-            Shared { env, config, uid, given_up: AtomicBool::new(false), queue: Mutex::default(), done };
+        let uploads = match &config.place {
+            SinkPlace::Local => None,
+            SinkPlace::Objects(place) => Some(Uploads::new(env.clone(), place.clone(), true)),
+        };
+        let given_up = AtomicBool::new(false);
+        let shared = Shared { env, config, uid, uploads, given_up, queue: Mutex::default(), done };
         Self { shared: Arc::new(shared), results }
     }
 
@@ -189,6 +197,9 @@ impl Shared {
     }
 
     fn merge(&self, inputs: Vec<StagedFile>) -> Result<StagedFile> {
+        if let Some(uploads) = &self.uploads {
+            return objects::merge(uploads, &self.config, self.uid, inputs, &|| self.check());
+        }
         let dir = &self.config.dir;
         for input in &inputs {
             self.check_input(input)?;

@@ -25,6 +25,7 @@ use super::config::{Compaction, SinkConfig};
 
 pub(crate) use compactor::Compactor;
 pub(crate) use coordinator::Coordinator;
+pub(crate) use rewrite::check_rows;
 pub(crate) use state::{CompactorState, CoordinatorState, Request};
 
 /// The uid of the coordinator's stage.

@@ -7,8 +7,10 @@ use connector_api::sink::OperatorContext;
 
 use crate::sink::committable::StagedFile;
 use crate::sink::config::SinkConfig;
+use crate::sink::local::{look, remove_visible};
 use crate::sink::naming;
-use crate::sink::part::{look, remove_visible};
+use crate::sink::objects;
+use crate::sink::place::SinkPlace;
 
 /// The files that are not visible yet. Looks only after going back: then what is gone has become visible, itself or as part
 /// of a merged file, and so has what stands under its final name. This is settled when the state is opened, because the
@@ -26,6 +28,9 @@ pub(super) async fn still_hidden(
 ) -> Result<Vec<StagedFile>> {
     if !context.restored.is_some_and(|restored| restored.going_back) {
         return Ok(files);
+    }
+    if let SinkPlace::Objects(place) = &config.place {
+        return objects::still_hidden(&place.objects, files).await;
     }
     let (env, config) = (context.env.clone(), config.clone());
     let looked = context.env.blocking("look for parts to merge", move || {

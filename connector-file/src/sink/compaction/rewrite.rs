@@ -9,8 +9,8 @@ use connector_api::{Error, Result};
 use crate::format::Rewrite;
 use crate::input::{Input, LocalInput};
 use crate::sink::committable::StagedFile;
+use crate::sink::local::{PartFile, look};
 use crate::sink::naming;
-use crate::sink::part::{PartFile, look};
 
 /// Writes the records of the inputs into a new file and makes its content durable; gives its length. `between` is called before
 /// each stretch that is written, and may give the work up.

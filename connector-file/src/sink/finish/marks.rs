@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use connector_api::env::{Access, Environment, Rename};
 use connector_api::{Error, Result};
 
+use crate::sink::local::{look, sync_dirs};
 use crate::sink::naming;
-use crate::sink::part::{look, sync_dirs};
 
 /// Reads and writes small files beside the parts. Its calls block. Names are below the sink's base directory.
 pub(crate) trait MarkStore: Send + Sync + Debug {

@@ -307,6 +307,9 @@ fn going_back_with_duplicates_accepted_loses_no_line() {
     }
 }
 
+/// What only object stores come by; the conformance suite lets the process die there.
+const OF_OBJECTS: [&str; 4] = ["file-upload/", "-complete", "-copy", "-abort"];
+
 #[test]
 fn every_line_is_visible_exactly_once_whenever_the_job_dies() {
     let mut hit = BTreeSet::new();
@@ -324,8 +327,11 @@ fn every_line_is_visible_exactly_once_whenever_the_job_dies() {
     println!("{attempts} attempts");
     if seeds().count() >= 400 {
         // Those of finished buckets are for the campaign with buckets.
-        let never: Vec<_> =
-            CRASH_POINTS.iter().filter(|point| !point.contains("bucket") && !hit.contains(*point)).collect();
+        let never: Vec<_> = CRASH_POINTS
+            .iter()
+            .filter(|point| !point.contains("bucket") && !OF_OBJECTS.iter().any(|part| point.contains(part)))
+            .filter(|point| !hit.contains(*point))
+            .collect();
         assert!(never.is_empty(), "crash points that no run came by: {never:?}");
         assert!(hit.iter().all(|point| CRASH_POINTS.contains(point)), "{hit:?}");
     }

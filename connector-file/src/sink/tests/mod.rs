@@ -7,6 +7,11 @@ mod compaction;
 mod factory;
 mod finish;
 mod host;
+mod objects;
+#[cfg(feature = "s3")]
+mod s3;
+#[path = "../../../tests/support/store.rs"]
+mod store;
 mod sweep;
 mod writer;
 

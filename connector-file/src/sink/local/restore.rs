@@ -9,10 +9,10 @@ use connector_api::env::{Access, Environment};
 use connector_api::sink::WriterContext;
 use connector_api::{Error, Result};
 
-use super::committable::WriterState;
-use super::config::SinkConfig;
-use super::naming::{self, Uid};
-use super::part::{PartFile, Piece, buckets, concatenate, look, shorter, sync_dirs};
+use super::file::{PartFile, Piece, buckets, concatenate, look, shorter, sync_dirs};
+use crate::sink::committable::WriterState;
+use crate::sink::config::SinkConfig;
+use crate::sink::naming::{self, Uid};
 
 /// How long an attempt waits for its predecessor to let go of a part. Within one process that is one write or sync.
 const PATIENCE: Duration = Duration::from_secs(10);
