@@ -25,6 +25,11 @@ pub fn job<B: RowBatch>(
     let pipeline = Pipeline::source("source", erase(source))
         .watermarks(WatermarkStrategy::None)
         .sink("sink", Box::new(sink.clone()));
+    of(pipeline, parallelism, interval, dir)
+}
+
+/// A job of any pipeline. Must be called within a tokio runtime.
+pub fn of(pipeline: Pipeline, parallelism: u32, interval: Duration, dir: &Path) -> Job {
     let config = JobConfig {
         name: "bench".into(),
         source_parallelism: parallelism,

@@ -8,6 +8,8 @@ pub mod child;
 pub mod generator;
 pub mod job;
 pub mod pairs;
+pub mod programs;
+pub mod slow_s3;
 
 use std::time::Instant;
 

@@ -12,6 +12,12 @@ use crate::{Result, shell};
 enum Name {
     /// 1 GB of lines through `connect run`, against a bare program.
     Lines,
+    /// JSON lines to Parquet through `connect run`, against a bare program over the same libraries.
+    JsonParquet,
+    /// Lines into an object store over slow connections.
+    Objects,
+    /// Lines out of a gzip file, against the decoder alone.
+    Gzip,
     /// What the runtime costs per row, against a bounded channel.
     Framework,
     /// What a split costs in a snapshot and in a restore, few against many.
@@ -33,13 +39,17 @@ pub(crate) struct Arguments {
 
 /// Builds and runs. All are run; a bound that does not hold fails at the end.
 pub(crate) fn run(arguments: &Arguments) -> Result {
-    let programs = shell::build_release(&["benches", "connector-cli"])?;
+    let programs =
+        shell::build_release(&["benches", "connector-cli"], &["connector-cli/parquet", "connector-cli/s3"])?;
     let dir = shell::target_dir()?.join("bench");
     let names = arguments.name.map_or(Name::value_variants().to_vec(), |name| vec![name]);
     let mut failed = Vec::new();
     for name in names {
         let program = match name {
             Name::Lines => "lines",
+            Name::JsonParquet => "json_parquet",
+            Name::Objects => "objects",
+            Name::Gzip => "gzip",
             Name::Framework => "framework",
             Name::Splits => "splits",
             Name::Directory => "directory",

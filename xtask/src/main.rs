@@ -4,7 +4,9 @@
 mod bench;
 mod checks;
 mod containers;
+mod python;
 mod quickstart;
+mod real_data;
 mod shell;
 mod soak;
 mod steps;
@@ -36,6 +38,8 @@ enum Task {
     Quickstart,
     /// Measures; see docs/benchmarks.md for how to read the tables.
     Bench(bench::Arguments),
+    /// TSV files to Parquet by day through `connect run`, read back by pyarrow and DuckDB: the rows must be equal.
+    RealData(real_data::Arguments),
     /// Long campaigns: `connect` under random kills or signals, whole jobs in the simulation,
     /// mutants of the coordinators.
     Soak(soak::Arguments),
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
         Task::Ci => test::run(true),
         Task::Quickstart => quickstart::run(),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::RealData(arguments) => real_data::run(&arguments),
         Task::Soak(arguments) => soak::run(&arguments),
         Task::Containers => containers::run(),
         Task::Api { check: true } => checks::api::check(),

@@ -17,7 +17,7 @@ pub(crate) fn run() -> Result {
     let file = root.join(PIPELINE);
     let text = std::fs::read_to_string(&file).map_err(|e| format!("{PIPELINE}: {e}"))?;
     let pipeline: toml::Table = text.parse().map_err(|e| format!("{PIPELINE}: {e}"))?;
-    let connect = shell::build_release(&["connector-cli"])?.join("connect");
+    let connect = shell::build_release(&["connector-cli"], &[])?.join("connect");
     println!("$ connect run {PIPELINE}");
     let mut command = Command::new(connect);
     command.args(["run", PIPELINE]).current_dir(&root);

@@ -35,14 +35,23 @@ pub(crate) fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> 
     command
 }
 
-/// Builds programs in release form and says where they are.
-pub(crate) fn build_release(packages: &[&str]) -> Result<PathBuf> {
+/// Builds programs in release form, with these features (`package/feature`), and says where they are.
+pub(crate) fn build_release(packages: &[&str], features: &[&str]) -> Result<PathBuf> {
     let mut command = cargo(["build", "--release"]);
     for package in packages {
         command.args(["-p", package]);
     }
+    if !features.is_empty() {
+        command.args(["--features", &features.join(",")]);
+    }
     run(command)?;
     Ok(target_dir()?.join("release"))
+}
+
+/// Builds `connect` with every feature, in the form that the tests have built anyway, and says where it is.
+pub(crate) fn build_connect() -> Result<PathBuf> {
+    run(cargo(["build", "-p", "connector-cli", "--all-features"]))?;
+    Ok(target_dir()?.join("debug").join("connect"))
 }
 
 /// The command as a person would type it.

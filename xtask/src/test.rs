@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that a change must pass.
 
 use crate::steps::Steps;
-use crate::{Result, checks, quickstart, shell, soak};
+use crate::{Result, checks, quickstart, real_data, shell, soak};
 
 /// Runs all steps; the tests come last, so that the last lines are cargo's own summary of them.
 ///
@@ -39,6 +39,7 @@ pub(crate) fn run(thorough: bool) -> Result {
         for arguments in soak::small() {
             steps.step(arguments.title(), || soak::run(&arguments));
         }
+        steps.step("cargo xtask real-data", || real_data::run(&real_data::Arguments::default()));
     }
     steps.print();
     steps.last("tests", || {

@@ -3,11 +3,11 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use benches::child::{self, Cost};
-use benches::pairs::{PAIRS, Spread, interleaved, verdict};
-use benches::{Result, exit};
+use benches::pairs::{PAIRS, interleaved, verdict};
+use benches::{Result, exit, programs};
 use clap::Parser;
 
 const LINE: usize = 100;
@@ -57,17 +57,17 @@ fn run(arguments: &Arguments) -> Result {
     let dir = arguments.dir.join("lines");
     let bytes = arguments.megabytes * 1_000_000 / (LINE as u64 * FILES) * LINE as u64 * FILES;
     input(&dir.join("in"), bytes)?;
-    write(&dir.join("lines.toml"), PIPELINE.as_bytes())?;
+    programs::write(&dir.join("lines.toml"), PIPELINE.as_bytes())?;
     let connect = child::sibling("connect")?;
     let bare = child::sibling("bare_lines")?;
     let ours = || {
-        fresh(&dir)?;
+        programs::fresh(&dir)?;
         let cost = child::run(&connect, ["run", "lines.toml"], &dir)?;
         complete(&dir.join("out"), bytes)?;
         Ok(cost)
     };
     let theirs = || {
-        fresh(&dir)?;
+        programs::fresh(&dir)?;
         let numbers = [PART, TARGET, THREADS].map(|n| n.to_string());
         let words = ["in", "out"].into_iter().chain(numbers.iter().map(String::as_str));
         let cost = child::run(&bare, words, &dir)?;
@@ -75,37 +75,16 @@ fn run(arguments: &Arguments) -> Result {
         Ok(cost)
     };
     let pairs = interleaved(arguments.pairs, ours, theirs)?;
-    fresh(&dir)?;
+    programs::fresh(&dir)?;
     report(bytes, &pairs)
 }
 
 fn report(bytes: u64, pairs: &[(Cost, Cost)]) -> Result {
     println!("lines -> lines, {} MB in lines of {LINE} bytes, parallelism {THREADS}", bytes / 1_000_000);
-    println!("pair | connect: wall s  cpu s  peak MiB | bare: wall s  cpu s  peak MiB | speed ratio");
-    for (index, (ours, theirs)) in pairs.iter().enumerate() {
-        println!(
-            "{:4} | {:15.2} {:6.2} {:9.1} | {:12.2} {:6.2} {:9.1} | {:11.3}",
-            index + 1,
-            ours.wall,
-            ours.cpu,
-            ours.peak_mib,
-            theirs.wall,
-            theirs.cpu,
-            theirs.peak_mib,
-            theirs.wall / ours.wall
-        );
-    }
-    let of = |value: fn(&(Cost, Cost)) -> f64| Spread::of(pairs.iter().map(value).collect());
-    let speed = of(|(ours, theirs)| theirs.wall / ours.wall);
-    let peak = of(|(ours, _)| ours.peak_mib);
-    println!("speed ratio (bare wall / connect wall): {speed}");
-    println!("cpu ratio (connect cpu / bare cpu):     {}", of(|(ours, theirs)| ours.cpu / theirs.cpu));
-    println!(
-        "connect MB/s:                           {}",
-        of(|(ours, _)| 1.0 / ours.wall).scaled(bytes as f64 / 1e6)
-    );
-    let fast = verdict("median speed ratio", speed.median, speed.median >= SPEED, "at least 0.7");
-    let small = verdict("greatest peak, MiB", peak.high, peak.high < MEMORY_MIB, "below 200");
+    let summary = programs::report(bytes, pairs);
+    let fast =
+        verdict("median speed ratio", summary.speed.median, summary.speed.median >= SPEED, "at least 0.7");
+    let small = verdict("greatest peak, MiB", summary.peak.high, summary.peak.high < MEMORY_MIB, "below 200");
     if fast && small { Ok(()) } else { Err("a bound does not hold".into()) }
 }
 
@@ -132,18 +111,6 @@ fn input(dir: &Path, bytes: u64) -> Result {
     Ok(())
 }
 
-/// Nothing left of the run before, on the disk or on its way there.
-fn fresh(dir: &Path) -> Result {
-    for name in ["out", "ckpt"] {
-        let path = dir.join(name);
-        if path.exists() {
-            fs::remove_dir_all(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        }
-    }
-    let status = Command::new("sync").status().map_err(|e| format!("sync: {e}"))?;
-    if status.success() { Ok(()) } else { Err(format!("sync: {status}")) }
-}
-
 /// All bytes are there, under visible names.
 fn complete(dir: &Path, bytes: u64) -> Result {
     let failed = |e: std::io::Error| format!("{}: {e}", dir.display());
@@ -156,9 +123,4 @@ fn complete(dir: &Path, bytes: u64) -> Result {
         found += entry.metadata().map_err(failed)?.len();
     }
     if found == bytes { Ok(()) } else { Err(format!("{found} of {bytes} bytes came out")) }
-}
-
-#[allow(clippy::disallowed_methods)]
-fn write(path: &Path, content: &[u8]) -> Result {
-    fs::write(path, content).map_err(|e| format!("{}: {e}", path.display()))
 }

@@ -17,6 +17,22 @@ pub(super) fn line(seed: u64, number: u64, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends row `number` as a JSON object; python/watch.py knows what belongs in it.
+fn object(number: u64, out: &mut Vec<u8>) {
+    let letter = (b'a' + (number % 26) as u8) as char;
+    let text = letter.to_string().repeat((number % 60) as usize);
+    out.extend_from_slice(format!(r#"{{"n":{number},"text":"{text}"}}"#).as_bytes());
+}
+
+/// What a line of the input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Text that follows from its number and the seed.
+    Text,
+    /// A JSON object that follows from its number.
+    Json,
+}
+
 /// The number of a line that must be one of ours.
 pub(super) fn parse(seed: u64, text: &[u8]) -> Result<u64> {
     let number = text.get(..10).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
@@ -32,7 +48,7 @@ pub(super) fn parse(seed: u64, text: &[u8]) -> Result<u64> {
 
 /// Writes files of uneven size with about `bytes` in all; some lack their last terminator, one is empty. Says how many
 /// lines they hold.
-pub(super) fn write(dir: &Path, seed: u64, bytes: u64) -> Result<u64> {
+pub(super) fn write(dir: &Path, shape: Shape, seed: u64, bytes: u64) -> Result<u64> {
     let failed = |e: std::io::Error| format!("{}: {e}", dir.display());
     std::fs::create_dir_all(dir).map_err(failed)?;
     File::create(dir.join("empty.txt")).map_err(failed)?;
@@ -47,7 +63,10 @@ pub(super) fn write(dir: &Path, seed: u64, bytes: u64) -> Result<u64> {
         let mut filled = 0;
         loop {
             text.clear();
-            line(seed, number, &mut text);
+            match shape {
+                Shape::Text => line(seed, number, &mut text),
+                Shape::Json => object(number, &mut text),
+            }
             number += 1;
             filled += text.len() as u64 + 1;
             file.write_all(&text).map_err(failed)?;

@@ -1,6 +1,7 @@
 //! Soaks: `connect` under random kills or signals, while a scanner watches everything that is visible; the campaigns of the
 //! simulation with more rounds than the tests run; and mutants of the coordinators.
 
+mod columns;
 mod input;
 mod jobs;
 mod mutants;
@@ -12,13 +13,17 @@ mod scan;
 use clap::ValueEnum;
 
 use crate::Result;
-use rounds::EndedBy;
+use rounds::{EndedBy, Output};
 
 /// Which soak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Name {
     /// SIGKILL at a random moment.
     Kill,
+    /// SIGKILL at a random moment, JSON lines to Parquet, read by pyarrow.
+    KillParquet,
+    /// The same into a server that speaks S3, which lives on.
+    KillS3,
     /// SIGINT or SIGTERM at a random moment: a stop with a savepoint.
     Signals,
     /// Whole jobs in the simulation, at every crash point and every write, from so many seeds; and 10,000 random jobs for each.
@@ -42,18 +47,31 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// MiB of input per round: enough that the input does not end before the rounds do.
-    #[arg(long, default_value_t = 16)]
-    pub(crate) mib_per_round: u64,
+    /// Without it 16; 4 for Parquet; 1 where a server is in between.
+    #[arg(long)]
+    pub(crate) mib_per_round: Option<u64>,
     /// Of the mutants only every n-th, from the k-th: `0/8`, `1/8` and so on.
     #[arg(long, value_name = "K/N")]
     pub(crate) shard: Option<String>,
 }
 
 impl Arguments {
+    /// The size of the input.
+    fn bytes(&self) -> u64 {
+        let usual = match self.name {
+            Name::KillParquet => 4,
+            Name::KillS3 => 1,
+            _ => 16,
+        };
+        (self.mib_per_round.unwrap_or(usual) << 20) * u64::from(self.rounds.max(1))
+    }
+
     /// As a person would type it.
     pub(crate) fn title(&self) -> &'static str {
         match self.name {
             Name::Kill => "cargo xtask soak kill",
+            Name::KillParquet => "cargo xtask soak kill-parquet",
+            Name::KillS3 => "cargo xtask soak kill-s3",
             Name::Signals => "cargo xtask soak signals",
             Name::Jobs => "cargo xtask soak jobs",
             Name::Conformance => "cargo xtask soak conformance",
@@ -64,15 +82,17 @@ impl Arguments {
 
 /// What continuous integration runs: each soak for some seconds, from a new seed each time.
 pub(crate) fn small() -> Vec<Arguments> {
-    let small = |name, rounds| Arguments { name, rounds, seed: None, mib_per_round: 16, shard: None };
-    vec![small(Name::Kill, 8), small(Name::Signals, 4)]
+    let small = |name, rounds| Arguments { name, rounds, seed: None, mib_per_round: None, shard: None };
+    vec![small(Name::Kill, 8), small(Name::Signals, 4), small(Name::KillParquet, 4), small(Name::KillS3, 3)]
 }
 
 /// Runs a soak.
 pub(crate) fn run(arguments: &Arguments) -> Result {
     match arguments.name {
-        Name::Kill => rounds::run(arguments, EndedBy::Kill),
-        Name::Signals => rounds::run(arguments, EndedBy::Signals),
+        Name::Kill => rounds::run(arguments, EndedBy::Kill, Output::Lines),
+        Name::KillParquet => rounds::run(arguments, EndedBy::Kill, Output::Parquet),
+        Name::KillS3 => rounds::run(arguments, EndedBy::Kill, Output::S3),
+        Name::Signals => rounds::run(arguments, EndedBy::Signals, Output::Lines),
         Name::Jobs => jobs::run(arguments),
         Name::Conformance => jobs::conformance(arguments),
         Name::Mutants => mutants::run(arguments),

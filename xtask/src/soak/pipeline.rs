@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use crate::{Result, shell};
 
 /// Small parts, short checkpoints and much compaction: many crash points within a short time.
-const PIPELINE: &str = r#"name = "soak"
+const LINES: &str = r#"name = "soak"
 parallelism = 1
 checkpoint = { interval = "50ms", dir = "ckpt", retain = 2, timeout = "1m" }
 restart = { strategy = "none" }
@@ -25,6 +25,62 @@ rolling = { size = "32 KiB", on_checkpoint = true }
 compaction = { checkpoints = 2, size = "256 KiB" }
 "#;
 
+/// The same for Parquet, with columns made of JSON.
+const PARQUET: &str = r#"name = "soak"
+parallelism = 1
+checkpoint = { interval = "100ms", dir = "ckpt", retain = 2, timeout = "1m" }
+restart = { strategy = "none" }
+
+[source]
+connector = "file"
+path = "in"
+format = "json"
+
+[convert]
+schema = { n = "int64", text = "string" }
+
+[sink]
+connector = "file"
+path = "PATH"
+format = "parquet"
+suffix = ".parquet"
+rolling = { size = "64 KiB" }
+compaction = { checkpoints = 2, size = "512 KiB" }
+"#;
+
+/// What the sink of a bucket needs besides.
+const STORE: &str = r#"
+[sink.store]
+endpoint = "ENDPOINT"
+region = "us-east-1"
+access_key_id = "test"
+secret_access_key = "test"
+allow_http = true
+"#;
+
+/// Where the output goes, and as what.
+#[derive(Clone, Debug)]
+pub(super) enum Target {
+    /// Lines in local files.
+    Lines,
+    /// Parquet in local files.
+    Parquet,
+    /// Parquet in a bucket behind this endpoint.
+    Bucket { url: String, endpoint: String },
+}
+
+impl Target {
+    fn pipeline(&self) -> String {
+        match self {
+            Self::Lines => LINES.to_owned(),
+            Self::Parquet => PARQUET.replace("PATH", "out"),
+            Self::Bucket { url, endpoint } => {
+                PARQUET.replace("PATH", url) + &STORE.replace("ENDPOINT", endpoint)
+            }
+        }
+    }
+}
+
 /// A directory with a pipeline, its input, its output and its logs.
 pub(super) struct Pipeline {
     pub(super) dir: PathBuf,
@@ -32,22 +88,10 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Makes the directory anew.
-    pub(super) fn new(dir: PathBuf, connect: PathBuf) -> Result<Self> {
-        if dir.exists() {
-            std::fs::remove_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-        }
-        std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-        shell::write_file(&dir.join("soak.toml"), PIPELINE)?;
+    /// In an empty directory.
+    pub(super) fn new(dir: PathBuf, connect: PathBuf, target: &Target) -> Result<Self> {
+        shell::write_file(&dir.join("soak.toml"), target.pipeline())?;
         Ok(Self { dir, connect })
-    }
-
-    pub(super) fn input(&self) -> PathBuf {
-        self.dir.join("in")
-    }
-
-    pub(super) fn output(&self) -> PathBuf {
-        self.dir.join("out")
     }
 
     /// Starts `connect`; what it prints goes to the files of this round.

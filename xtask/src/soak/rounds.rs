@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::pipeline::{Pipeline, Run};
+use super::columns::ColumnScanner;
+use super::input::Shape;
+use super::pipeline::{Pipeline, Run, Target};
 use super::random::Random;
-use super::scan::Scanner;
+use super::scan::{Scan, Scanner};
 use super::{Arguments, input};
-use crate::{Result, shell};
+use crate::{Result, python, shell};
 
 /// How many writers the rounds run with, in turn.
 const PARALLELISM: [u32; 3] = [1, 3, 2];
@@ -34,19 +36,54 @@ pub(super) enum EndedBy {
     Signals,
 }
 
-pub(super) fn run(arguments: &Arguments, by: EndedBy) -> Result {
+/// What the rounds write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Output {
+    Lines,
+    Parquet,
+    /// Parquet into a server of ours that speaks S3.
+    S3,
+}
+
+pub(super) fn run(arguments: &Arguments, by: EndedBy, output: Output) -> Result {
     let seed = arguments.seed.unwrap_or_else(Random::seed);
     let name = arguments.title().trim_start_matches("cargo xtask soak ");
     let again = format!("{} --rounds {} --seed {seed}", arguments.title(), arguments.rounds);
     println!("{again}");
-    let connect = shell::build_release(&["connector-cli"])?.join("connect");
+    let connect = match output {
+        Output::Lines => shell::build_release(&["connector-cli"], &[])?.join("connect"),
+        Output::Parquet | Output::S3 => shell::build_connect()?,
+    };
     let dir = shell::target_dir()?.join("soak").join(format!("{name}-{seed}"));
-    let pipeline = Pipeline::new(dir, connect)?;
-    let bytes = (arguments.mib_per_round << 20) * u64::from(arguments.rounds.max(1));
-    let lines = input::write(&pipeline.input(), seed, bytes)?;
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+    }
+    std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+    let bytes = arguments.bytes();
+    let shape = if output == Output::Lines { Shape::Text } else { Shape::Json };
+    let lines = input::write(&dir.join("in"), shape, seed, bytes)?;
     println!("input: {lines} lines, {} MiB", bytes >> 20);
 
-    let result = watched(arguments, by, seed, &pipeline, lines, bytes);
+    let mut server = None;
+    let (target, mut scanner): (_, Box<dyn Scan>) = match output {
+        Output::Lines => (Target::Lines, Box::new(Scanner::new(dir.join("out"), seed, lines))),
+        Output::Parquet => {
+            let place = dir.join("out").display().to_string();
+            let scanner = ColumnScanner::start(&python::programs()?, lines, bytes, &place, None)?;
+            (Target::Parquet, Box::new(scanner))
+        }
+        Output::S3 => {
+            let programs = python::programs()?;
+            let endpoint =
+                server.insert(python::S3::start(&programs, "soak", &dir.join("s3.log"))?).endpoint.clone();
+            let url = "s3://soak/out".to_owned();
+            let scanner = ColumnScanner::start(&programs, lines, bytes, &url, Some(&endpoint))?;
+            (Target::Bucket { url, endpoint }, Box::new(scanner))
+        }
+    };
+    let pipeline = Pipeline::new(dir, connect, &target)?;
+    let result = watched(arguments, by, seed, &pipeline, &mut *scanner, bytes);
+    drop(server);
     match result {
         Ok(summary) => {
             println!(
@@ -64,16 +101,15 @@ fn watched(
     by: EndedBy,
     seed: u64,
     pipeline: &Pipeline,
-    lines: u64,
+    scanner: &mut dyn Scan,
     bytes: u64,
 ) -> Result<String> {
     let watch = Watch::default();
-    let mut scanner = Scanner::new(pipeline.output(), seed, lines);
     let (rounds, scanned) = std::thread::scope(|scope| {
         let scanning = scope.spawn(|| {
             while !watch.stop.load(Ordering::Acquire) {
                 let scanned = scanner.scan();
-                watch.bytes.store(scanner.bytes, Ordering::Release);
+                watch.bytes.store(scanner.bytes(), Ordering::Release);
                 if scanned.is_err() {
                     watch.failed.store(true, Ordering::Release);
                     return scanned;
@@ -98,7 +134,7 @@ fn watched(
             EndedBy::Signals => "SIGINT or SIGTERM",
         },
         counts.progressed,
-        scanner.scans
+        scanner.scans()
     ))
 }
 

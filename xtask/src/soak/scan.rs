@@ -14,6 +14,21 @@ use std::time::SystemTime;
 use super::input;
 use crate::Result;
 
+/// Watches what is visible.
+pub(super) trait Scan: Send {
+    /// One scan. An error says what of the visible output is wrong.
+    fn scan(&mut self) -> Result;
+
+    /// After the end: every line once, and nothing but visible files.
+    fn finish(&mut self) -> Result;
+
+    /// How much of the input was visible at the last scan, in bytes of the input.
+    fn bytes(&self) -> u64;
+
+    /// Scans done.
+    fn scans(&self) -> u64;
+}
+
 /// What tells that a file is still the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Identity {
@@ -37,11 +52,9 @@ pub(super) struct Scanner {
     seen: Vec<u64>,
     lines: u64,
     /// Lines seen.
-    pub(super) visible: u64,
-    /// Bytes of visible files.
-    pub(super) bytes: u64,
-    /// Scans done.
-    pub(super) scans: u64,
+    visible: u64,
+    bytes: u64,
+    scans: u64,
 }
 
 impl Scanner {
@@ -60,8 +73,30 @@ impl Scanner {
         }
     }
 
-    /// One scan. An error says what of the visible output is wrong.
-    pub(super) fn scan(&mut self) -> Result {
+    fn read(&mut self, path: &Path) -> Result {
+        let wrong = |what: String| format!("{}: {what}", path.display());
+        let content = fs::read(path).map_err(|e| wrong(e.to_string()))?;
+        if !content.is_empty() && !content.ends_with(b"\n") {
+            return Err(wrong("its last line has no terminator".into()));
+        }
+        for text in content.split(|b| *b == b'\n').take(content.iter().filter(|b| **b == b'\n').count()) {
+            let number = input::parse(self.seed, text).map_err(wrong)?;
+            let bit = 1 << (number % 64);
+            let word = usize::try_from(number / 64).ok().and_then(|word| self.seen.get_mut(word));
+            let word = word.filter(|_| number < self.lines);
+            let word = word.ok_or_else(|| wrong(format!("line {number} is not in the input")))?;
+            if *word & bit != 0 {
+                return Err(wrong(format!("line {number} is visible twice")));
+            }
+            *word |= bit;
+            self.visible += 1;
+        }
+        Ok(())
+    }
+}
+
+impl Scan for Scanner {
+    fn scan(&mut self) -> Result {
         let mut present = BTreeMap::new();
         list(&self.dir, &mut present)?;
         for (path, known) in &self.files {
@@ -87,29 +122,7 @@ impl Scanner {
         Ok(())
     }
 
-    fn read(&mut self, path: &Path) -> Result {
-        let wrong = |what: String| format!("{}: {what}", path.display());
-        let content = fs::read(path).map_err(|e| wrong(e.to_string()))?;
-        if !content.is_empty() && !content.ends_with(b"\n") {
-            return Err(wrong("its last line has no terminator".into()));
-        }
-        for text in content.split(|b| *b == b'\n').take(content.iter().filter(|b| **b == b'\n').count()) {
-            let number = input::parse(self.seed, text).map_err(wrong)?;
-            let bit = 1 << (number % 64);
-            let word = usize::try_from(number / 64).ok().and_then(|word| self.seen.get_mut(word));
-            let word = word.filter(|_| number < self.lines);
-            let word = word.ok_or_else(|| wrong(format!("line {number} is not in the input")))?;
-            if *word & bit != 0 {
-                return Err(wrong(format!("line {number} is visible twice")));
-            }
-            *word |= bit;
-            self.visible += 1;
-        }
-        Ok(())
-    }
-
-    /// After the end: every line once, and nothing but visible files.
-    pub(super) fn finish(&mut self) -> Result {
+    fn finish(&mut self) -> Result {
         self.scan()?;
         // From nothing, since files were read once and only their identity was watched afterwards.
         let mut afresh = Self::new(self.dir.clone(), self.seed, self.lines);
@@ -124,6 +137,14 @@ impl Scanner {
         }
         let hidden = hidden(&self.dir)?;
         if hidden.is_empty() { Ok(()) } else { Err(format!("hidden files were left: {hidden:?}")) }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn scans(&self) -> u64 {
+        self.scans
     }
 }
 
