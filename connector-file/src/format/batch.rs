@@ -7,7 +7,7 @@ use connector_api::{Error, MessageBatch, Result};
 use super::delimited::{CsvDecoder, CsvEncoder, CsvShape};
 use super::field::json_field;
 use super::json::{JsonDecoder, JsonEncoder};
-use super::lines::{LineDecoder, LineEncoder, LineReader};
+use super::lines::{LineDecoder, LineEncoder};
 use super::raw::RawDecoder;
 use super::{Decode, Encode, FieldValue, Format, Opening, Rewrite};
 use crate::sink::WriteOptions;
@@ -19,6 +19,9 @@ use crate::sink::WriteOptions;
 pub trait FileBatch: Rows + Sync + Sealed {
     /// What the type is called in messages.
     const NAME: &'static str;
+
+    /// Whether columns of metadata can stand beside the records.
+    const HAS_METADATA: bool;
 
     /// Whether records of this format can be carried.
     ///
@@ -71,6 +74,7 @@ pub(super) use sealed::Sealed;
 
 impl FileBatch for MessageBatch {
     const NAME: &'static str = "messages";
+    const HAS_METADATA: bool = true;
 
     fn carries(format: Format) -> Result<(), String> {
         match format {
@@ -97,7 +101,7 @@ impl FileBatch for MessageBatch {
 
     fn decoder(opening: Opening<'_>) -> Result<Box<dyn Decode<Self>>> {
         match opening.options.format {
-            Format::Lines => Ok(Box::new(LineDecoder(LineReader::new(opening)?))),
+            Format::Lines => Ok(Box::new(LineDecoder::new(opening)?)),
             Format::Json => Ok(Box::new(JsonDecoder::new(opening)?)),
             Format::Csv => Ok(Box::new(CsvDecoder::new(opening)?)),
             Format::Raw => Ok(Box::new(RawDecoder::new(opening)?)),

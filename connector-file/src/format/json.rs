@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::lines::LineReader;
-use super::{Decode, ENOUGH, Encode, Gathered, Opening};
+use super::{Decode, ENOUGH, Encode, Gathered, Opening, Stamp};
 use crate::bad::BadRecords;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -115,20 +115,37 @@ fn check(text: &[u8], is_utf8: bool) -> Result<(), String> {
 
 /// Reads each line as a value that is one JSON object.
 #[derive(Debug)]
-pub(super) struct JsonDecoder(JsonLines);
+pub(super) struct JsonDecoder {
+    lines: JsonLines,
+    stamp: Stamp,
+}
 
 impl JsonDecoder {
     pub(super) fn new(opening: Opening<'_>) -> Result<Self> {
-        Ok(Self(JsonLines::new(opening)?))
+        let stamp = opening.stamp();
+        Ok(Self { lines: JsonLines::new(opening)?, stamp })
     }
 }
 
 impl Decode<MessageBatch> for JsonDecoder {
     fn fetch(&mut self) -> Result<Option<Fetched<MessageBatch, u64>>> {
-        let Some(good) = self.0.next(|line| check(line.text, line.is_utf8).map(|()| line.span))? else {
+        let Some(good) = self.lines.next(|line| check(line.text, line.is_utf8).map(|()| line.span))? else {
             return Ok(None);
         };
-        let batch = |lines: &Lines, spans| MessageBatch::from_spans(lines.batch.buffer().clone(), spans);
+        let stamp = &self.stamp;
+        let batch = |lines: &Lines, spans: Vec<Span>| {
+            // Of the buffer in the file.
+            let first = lines
+                .batch
+                .value_spans()
+                .first()
+                .and_then(|span| span.range())
+                .map_or(0, |range| range.start);
+            let base = lines.position(0) - first as u64;
+            let begin = |span: &Span| span.range().map_or(base, |range| base + range.start as u64);
+            let begins = |batch: &MessageBatch| batch.value_spans().iter().map(begin).collect();
+            stamp.on(MessageBatch::from_spans(lines.batch.buffer().clone(), spans)?, begins)
+        };
         good.into_fetched(batch).map(Some)
     }
 }

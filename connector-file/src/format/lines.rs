@@ -1,11 +1,11 @@
 //! Lines: every record is one.
 
-use connector_api::{Error, MessageBatch, Result};
+use connector_api::{Error, MessageBatch, Result, RowBatch};
 use connector_base::format::{LineBuffer, LineOptions, Lines};
 use connector_base::reader::Fetched;
 
 use super::content::Content;
-use super::{Compression, Decode, Encode, Gathered, Opening};
+use super::{Compression, Decode, Encode, Gathered, Opening, Stamp};
 
 /// What is read behind the end of a range at once, to find the end of the last record.
 const BEYOND: u64 = 4 << 10;
@@ -73,11 +73,28 @@ impl LineReader {
 
 /// Reads each line as a value.
 #[derive(Debug)]
-pub(super) struct LineDecoder(pub(super) LineReader);
+pub(super) struct LineDecoder {
+    lines: LineReader,
+    stamp: Stamp,
+}
+
+impl LineDecoder {
+    pub(super) fn new(opening: Opening<'_>) -> Result<Self> {
+        let stamp = opening.stamp();
+        Ok(Self { lines: LineReader::new(opening)?, stamp })
+    }
+}
 
 impl Decode<MessageBatch> for LineDecoder {
     fn fetch(&mut self) -> Result<Option<Fetched<MessageBatch, u64>>> {
-        Ok(self.0.next()?.map(Lines::into_fetched))
+        let Some(lines) = self.lines.next()? else { return Ok(None) };
+        let begins = |batch: &MessageBatch| (0..batch.rows()).map(|row| lines.position(row)).collect();
+        let stamped = self.stamp.on(lines.batch.clone(), begins)?;
+        let mut fetched = lines.into_fetched();
+        if let Fetched::Rows { batch, .. } = &mut fetched {
+            batch.rows = stamped;
+        }
+        Ok(Some(fetched))
     }
 }
 

@@ -17,6 +17,7 @@ mod packed;
 mod raw;
 mod rewrite;
 mod rows;
+mod stamp;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,8 @@ pub use compression::{Compressed, Compression};
 pub use delimited::{CsvOptions, CsvShape};
 pub use field::FieldValue;
 pub(crate) use gathered::{ENOUGH, Gathered};
+pub(crate) use stamp::Stamp;
+pub use stamp::{MODIFIED_COLUMN, Metadata, OFFSET_COLUMN, PATH_COLUMN};
 
 /// What a file consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -122,6 +125,11 @@ pub struct Opening<'a> {
 }
 
 impl Opening<'_> {
+    /// The columns of metadata that the source wants.
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp::new(&self.options.metadata, self.split)
+    }
+
     /// How the file is compressed.
     pub(crate) fn compression(&self) -> Compression {
         self.options.compression.of(self.split.path.as_path())

@@ -5,7 +5,7 @@ use connector_api::{Batch, Error, MessageBatch, Result};
 use connector_base::reader::{Fetched, Positions};
 
 use super::content::Content;
-use super::{Decode, Opening};
+use super::{Decode, Opening, Stamp};
 use crate::source::FileSplit;
 
 /// What the buffer grows by at least.
@@ -17,14 +17,15 @@ pub(super) struct RawDecoder {
     content: Content,
     max_record: usize,
     is_read: bool,
+    stamp: Stamp,
 }
 
 impl RawDecoder {
     pub(super) fn new(opening: Opening<'_>) -> Result<Self> {
-        let compression = opening.compression();
+        let (compression, stamp) = (opening.compression(), opening.stamp());
         let Opening { options, split, input, .. } = opening;
         let content = Content::open(input, compression)?;
-        Ok(Self { content, max_record: options.max_record, is_read: split.position.is_some() })
+        Ok(Self { content, max_record: options.max_record, is_read: split.position.is_some(), stamp })
     }
 }
 
@@ -58,7 +59,7 @@ impl Decode<MessageBatch> for RawDecoder {
         self.content.check_name()?;
         // `max_record` is at most 1 GiB.
         let spans = vec![Span::new(0, record.len() as u32)];
-        let batch = MessageBatch::from_spans(record.into(), spans)?;
+        let batch = self.stamp.on(MessageBatch::from_spans(record.into(), spans)?, |_| vec![0])?;
         Ok(Some(Fetched::rows(Batch::new(batch), Positions::by(|_| FileSplit::READ))))
     }
 }

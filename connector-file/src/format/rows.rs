@@ -18,6 +18,7 @@ impl<T: Send + 'static> Sealed for Vec<T> {}
 ///
 /// What is absent (an `Option`) is an empty value in CSV, whatever `csv.null` says on reading.
 impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> FileBatch for Vec<T> {
+    const HAS_METADATA: bool = false;
     const NAME: &'static str = "rows of a type of one's own";
 
     fn carries(format: Format) -> Result<(), String> {

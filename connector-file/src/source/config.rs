@@ -12,7 +12,7 @@ use super::place::SourcePlace;
 use super::select::Selection;
 use super::watch::{LateFiles, Order, Watch, default_retries};
 use crate::bad::OnBadRecord;
-use crate::format::{Compressed, Compression, CsvOptions, CsvShape, FileBatch, Format};
+use crate::format::{Compressed, Compression, CsvOptions, CsvShape, FileBatch, Format, Metadata};
 use crate::place::{Objects, Place, StoreOptions};
 
 /// The largest `max_record` that batches allow for.
@@ -91,6 +91,11 @@ pub struct SourceOptions {
     // Secrets are not shown.
     #[serde(default, skip_serializing)]
     pub store: Option<StoreOptions>,
+    /// Columns of metadata beside each record: "path" (`file.path`, below the path of the option), "offset" (`file.offset`, where
+    /// the record begins: a byte of the file, or of what it decompresses to; the number of the row in Parquet) and
+    /// "modified" (`file.modified`, milliseconds since the Unix epoch). Rows of a struct carry none.
+    #[serde(default)]
+    pub metadata: Vec<Metadata>,
 }
 
 fn yes() -> bool {
@@ -148,6 +153,8 @@ pub struct ReadOptions {
     pub(crate) compression: Compressed,
     /// What CSV files look like.
     pub(crate) csv: CsvShape,
+    /// The columns of metadata beside the records.
+    pub(crate) metadata: Vec<Metadata>,
 }
 
 impl SourceOptions {
@@ -172,6 +179,7 @@ impl SourceOptions {
             late_files: None,
             order: Order::default(),
             store: None,
+            metadata: Vec::new(),
         }
     }
 
@@ -226,6 +234,10 @@ impl SourceOptions {
             return refuse("max_record", "must be between 1 B and 1 GiB");
         }
         let csv = self.csv.checked().map_err(|(option, reason)| Error::config(name(option), reason))?;
+        if !self.metadata.is_empty() && !B::HAS_METADATA {
+            let reason = format!("can't be carried as {}: leave it out", B::NAME);
+            return refuse("metadata", &reason);
+        }
         if self.format == Format::Csv {
             B::reads_csv(&csv).map_err(|(option, reason)| Error::config(name(option), reason))?;
         }
@@ -257,6 +269,7 @@ impl SourceOptions {
                 max_record: usize::try_from(self.max_record.0).unwrap_or(usize::MAX),
                 compression: self.compression,
                 csv,
+                metadata: self.metadata.clone(),
             },
         })
     }

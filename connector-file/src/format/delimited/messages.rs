@@ -14,7 +14,7 @@ use super::CsvShape;
 use super::records::Records;
 use super::write::{Fields, Written};
 use crate::format::json::refused;
-use crate::format::{Decode, ENOUGH, Encode, Gathered, Opening};
+use crate::format::{Decode, ENOUGH, Encode, Gathered, Opening, Stamp};
 
 /// How many bytes of values a fetch gives, or a little more.
 const FETCH: usize = 256 << 10;
@@ -29,11 +29,13 @@ pub(in crate::format) struct CsvDecoder {
     null: Vec<u8>,
     /// What stands before each value: `{"a":` and `,"b":`.
     keys: Vec<Vec<u8>>,
+    stamp: Stamp,
 }
 
 impl CsvDecoder {
     pub(in crate::format) fn new(opening: Opening<'_>) -> Result<Self> {
         let null = opening.options.csv.null.clone().into_bytes();
+        let stamp = opening.stamp();
         let records = Records::new(opening)?;
         let names = records.names().unwrap_or_default().iter().enumerate();
         let keys = names.map(|(i, name)| {
@@ -43,14 +45,14 @@ impl CsvDecoder {
             key
         });
         let keys = keys.collect();
-        Ok(Self { records, null, keys })
+        Ok(Self { records, null, keys, stamp })
     }
 }
 
 impl Decode<MessageBatch> for CsvDecoder {
     fn fetch(&mut self) -> Result<Option<Fetched<MessageBatch, u64>>> {
         let mut text = Vec::with_capacity(FETCH + (FETCH >> 3));
-        let (mut spans, mut positions) = (Vec::new(), Vec::new());
+        let (mut spans, mut begins, mut positions) = (Vec::new(), Vec::new(), Vec::new());
         let mut ended = true;
         for _ in 0..RECORDS {
             if text.len() >= FETCH {
@@ -79,12 +81,13 @@ impl Decode<MessageBatch> for CsvDecoder {
                 return Err(Error::data("a record", None, "has more than 4 GiB as JSON"));
             };
             spans.push(Span::new(start, end));
+            begins.push(self.records.begin());
             positions.push(self.records.position());
         }
         let position = self.records.position();
         if let Some(last) = positions.last_mut() {
             *last = position;
-            let batch = MessageBatch::from_spans(Bytes::from(text), spans)?;
+            let batch = self.stamp.on(MessageBatch::from_spans(Bytes::from(text), spans)?, |_| begins)?;
             return Ok(Some(Fetched::rows(Batch::new(batch), Positions::Each(positions))));
         }
         if !ended {

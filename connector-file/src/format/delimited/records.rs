@@ -267,7 +267,8 @@ impl Records {
         raw.strip_suffix(b"\r").unwrap_or(raw)
     }
 
-    fn begin(&self) -> u64 {
+    /// The offset of the record.
+    pub(super) fn begin(&self) -> u64 {
         self.base + self.start as u64
     }
 

@@ -2,6 +2,7 @@
 
 mod bad;
 mod compressed;
+mod metadata;
 mod restores;
 mod written;
 
