@@ -1,30 +1,30 @@
-//! Whole numbers from their text: `arrow-json` would cut the fraction off a number in a column of integers.
+//! Whole numbers and booleans from their text: `arrow-json` would cut the fraction off a number in a column of integers, and
+//! takes no boolean that is written as text, as it is in CSV.
 
 use std::str::FromStr;
 use std::sync::Arc;
 
-use arrow_array::builder::PrimitiveBuilder;
+use arrow_array::builder::{BooleanBuilder, PrimitiveBuilder};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, RecordBatch, RecordBatchOptions, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use connector_api::{Error, Result};
 
-/// The same columns, with those of integers as texts that may be missing.
+/// The same columns, with those of integers and booleans as texts that may be missing.
 pub(crate) fn as_texts(schema: &SchemaRef) -> SchemaRef {
     let field = |field: &Arc<Field>| match field.data_type() {
-        DataType::Int32 | DataType::Int64 => Arc::new(Field::new(field.name(), DataType::Utf8, true)),
+        DataType::Boolean | DataType::Int32 | DataType::Int64 => {
+            Arc::new(Field::new(field.name(), DataType::Utf8, true))
+        }
         _ => field.clone(),
     };
     let fields: Vec<_> = schema.fields().iter().map(field).collect();
     Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
-/// The columns with the integers of `schema`, and the rows that hold something else there, with the reason for each.
-pub(crate) fn as_integers(
-    batch: RecordBatch,
-    schema: &SchemaRef,
-) -> Result<(RecordBatch, Vec<(usize, String)>)> {
+/// The columns with the integers and booleans of `schema`, and the rows that hold something else there, with the reason for each.
+pub(crate) fn exact(batch: RecordBatch, schema: &SchemaRef) -> Result<(RecordBatch, Vec<(usize, String)>)> {
     let mut wrong = Vec::new();
     if batch.schema_ref() == schema {
         return Ok((batch, wrong));
@@ -32,6 +32,7 @@ pub(crate) fn as_integers(
     let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| {
         let Some(texts) = column.as_string_opt::<i32>() else { return column.clone() };
         match field.data_type() {
+            DataType::Boolean => booleans(texts, field, &mut wrong),
             DataType::Int32 => integers::<Int32Type>(texts, field, &mut wrong),
             DataType::Int64 => integers::<Int64Type>(texts, field, &mut wrong),
             _ => column.clone(),
@@ -49,6 +50,32 @@ pub(crate) fn as_integers(
     Ok((batch, wrong))
 }
 
+fn missing(field: &Field) -> String {
+    format!("column `{}` has no value and must have one", field.name())
+}
+
+fn booleans(texts: &StringArray, field: &Field, wrong: &mut Vec<(usize, String)>) -> ArrayRef {
+    let mut builder = BooleanBuilder::with_capacity(texts.len());
+    for row in 0..texts.len() {
+        let value = texts.is_valid(row).then(|| texts.value(row));
+        match value {
+            Some("true") => builder.append_value(true),
+            Some("false") => builder.append_value(false),
+            Some(text) => {
+                wrong.push((row, format!("column `{}`: `{text}` is no boolean", field.name())));
+                builder.append_null();
+            }
+            None => {
+                if !field.is_nullable() {
+                    wrong.push((row, missing(field)));
+                }
+                builder.append_null();
+            }
+        }
+    }
+    Arc::new(builder.finish())
+}
+
 fn integers<T: ArrowPrimitiveType>(
     texts: &StringArray,
     field: &Field,
@@ -61,7 +88,7 @@ where
     for row in 0..texts.len() {
         if texts.is_null(row) {
             if !field.is_nullable() {
-                wrong.push((row, format!("column `{}` has no value and must have one", field.name())));
+                wrong.push((row, missing(field)));
             }
             builder.append_null();
             continue;

@@ -24,7 +24,7 @@ const LARGEST_GUESS: usize = 64 << 20;
 ///
 /// | column | takes |
 /// |---|---|
-/// | `boolean` | `true`, `false` |
+/// | `boolean` | `true`, `false`, also as text |
 /// | `int32`, `int64` | whole numbers in range, also written as `1.0` or as text; never one with a fraction |
 /// | `float64` | numbers, also as text |
 /// | `string` | texts; of numbers and booleans their text as it stands there |
@@ -42,7 +42,7 @@ pub struct JsonDecoder {
     schema: SchemaRef,
     /// The same with instants that need no time zone database.
     plain: SchemaRef,
-    /// The same with texts for integers: what `arrow-json` decodes into.
+    /// The same with texts for integers and booleans: what `arrow-json` decodes into.
     decoding: SchemaRef,
     strict: bool,
     /// The most rows that `spare` takes.
@@ -200,7 +200,7 @@ impl JsonDecoder {
             Err(e) => return Ok(Attempt::Fails(text(&e))),
         };
         self.spare = Some(decoder);
-        let (rows, wrong) = exact::as_integers(texts, &self.plain)?;
+        let (rows, wrong) = exact::exact(texts, &self.plain)?;
         if !wrong.is_empty() {
             let bad = |(row, reason): (usize, _)| BadRecord { index: indices[row], reason };
             return Ok(Attempt::Bad(wrong.into_iter().map(bad).collect()));

@@ -11,6 +11,7 @@
 //! | [`golden`] | the bytes of each released version of stored state, and the proof that each decodes |
 //! | [`reference`](mod@reference) | connectors in memory that keep every rule, or break one on purpose |
 //! | [`fs`], [`sim`], [`crash`] | simulated files with power cuts and faults, virtual time, crash points |
+//! | `columns` (feature `arrow`) | test data in batches of Arrow: the columns `text` and `millis` |
 //! | `brokers` (feature) | real systems on this machine: started, killed, frozen, restarted |
 //! | `proxy` (feature) | a TCP proxy with faults that are switched while it runs |
 
@@ -19,6 +20,8 @@ pub mod broken;
 pub mod brokers;
 pub mod capability;
 pub mod check;
+#[cfg(feature = "arrow")]
+mod columns;
 pub mod context;
 pub mod crash;
 pub mod drive;

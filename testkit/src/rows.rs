@@ -35,7 +35,8 @@ impl TestRow {
 
 /// A batch type that test data can be put into.
 ///
-/// Here for `MessageBatch` (the text is the value) and for vectors of a [`TestItem`].
+/// Here for `MessageBatch` (the text is the value), for vectors of a [`TestItem`] and, with the feature `arrow`, for batches
+/// of Arrow (columns `text` and `millis`).
 pub trait TestBatch: Rows {
     /// A batch of these rows.
     ///

@@ -22,6 +22,8 @@ pub trait FileBatch: Rows + Sync + Sealed {
 
     /// Whether columns of metadata can stand beside the records.
     const HAS_METADATA: bool;
+    /// Whether its columns have types, which text is read into by a schema.
+    const TYPED: bool;
 
     /// Whether records of this format can be carried.
     ///
@@ -68,6 +70,8 @@ pub trait FileBatch: Rows + Sync + Sealed {
 mod sealed {
     pub trait Sealed {}
     impl Sealed for connector_api::MessageBatch {}
+    #[cfg(feature = "parquet")]
+    impl Sealed for connector_formats::ArrowBatch {}
 }
 
 pub(super) use sealed::Sealed;
@@ -75,6 +79,7 @@ pub(super) use sealed::Sealed;
 impl FileBatch for MessageBatch {
     const NAME: &'static str = "messages";
     const HAS_METADATA: bool = true;
+    const TYPED: bool = false;
 
     fn carries(format: Format) -> Result<(), String> {
         match format {

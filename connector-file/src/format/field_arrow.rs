@@ -18,7 +18,6 @@ use super::FieldValue;
 /// # Errors
 ///
 /// For a column of a type that is no plain value.
-#[allow(dead_code, reason = "batches of Arrow call it")]
 pub(crate) fn arrow_field<'a>(
     batch: &'a RecordBatch,
     row: usize,

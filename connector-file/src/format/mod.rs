@@ -3,6 +3,8 @@
 //! A [`Decode`] reads the records of one split, an [`Encode`] writes those of one part; a batch type that files are read
 //! into and written from is a [`FileBatch`], which says what it carries and makes both.
 
+#[cfg(feature = "parquet")]
+mod arrow;
 mod batch;
 mod compression;
 mod content;
@@ -14,6 +16,7 @@ mod gathered;
 mod json;
 mod lines;
 mod packed;
+pub(crate) mod parquet;
 mod raw;
 mod rewrite;
 mod rows;
@@ -40,6 +43,7 @@ pub use compression::{Compressed, Compression};
 pub use delimited::{CsvOptions, CsvShape};
 pub use field::FieldValue;
 pub(crate) use gathered::{ENOUGH, Gathered};
+pub use parquet::{Codec, ParquetOptions};
 pub(crate) use stamp::Stamp;
 pub use stamp::{MODIFIED_COLUMN, Metadata, OFFSET_COLUMN, PATH_COLUMN};
 

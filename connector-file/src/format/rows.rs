@@ -20,6 +20,7 @@ impl<T: Send + 'static> Sealed for Vec<T> {}
 impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> FileBatch for Vec<T> {
     const HAS_METADATA: bool = false;
     const NAME: &'static str = "rows of a type of one's own";
+    const TYPED: bool = false;
 
     fn carries(format: Format) -> Result<(), String> {
         match format {

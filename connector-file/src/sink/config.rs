@@ -13,7 +13,7 @@ use super::buckets::{BucketOptions, BucketRules};
 use super::finish::OnFinished;
 use super::naming::PartNames;
 use super::place::SinkPlace;
-use crate::format::{Compression, CsvOptions, CsvShape, FileBatch, Format, Rewrite};
+use crate::format::{Compression, CsvOptions, CsvShape, FileBatch, Format, ParquetOptions, Rewrite};
 use crate::place::{Place, StoreOptions, UploadOptions};
 
 /// The options of the file sink.
@@ -72,6 +72,9 @@ pub struct SinkOptions {
     /// How files are uploaded to the object store of `path`.
     #[serde(default)]
     pub upload: Option<UploadOptions>,
+    /// How Parquet files are written; only with the format `parquet`.
+    #[serde(default)]
+    pub parquet: Option<ParquetOptions>,
 }
 
 /// When a part is closed.
@@ -215,6 +218,12 @@ pub struct WriteOptions {
     pub(crate) compression: Compression,
     /// What CSV files look like.
     pub(crate) csv: CsvShape,
+    /// How Parquet files are written.
+    #[cfg_attr(
+        not(feature = "parquet"),
+        expect(dead_code, reason = "nothing writes Parquet without the feature")
+    )]
+    pub(crate) parquet: ParquetOptions,
 }
 
 impl SinkOptions {
@@ -235,6 +244,7 @@ impl SinkOptions {
             csv: CsvOptions::default(),
             store: None,
             upload: None,
+            parquet: None,
         }
     }
 
@@ -316,11 +326,30 @@ impl SinkOptions {
             }
         }
         let csv = self.csv.checked().map_err(|(option, reason)| error(option, reason))?;
-        let write = WriteOptions { format: self.format, compression: self.compression, csv };
+        let parquet = self.parquet.clone().unwrap_or_default();
+        let write = WriteOptions { format: self.format, compression: self.compression, csv, parquet };
         if self.compression != Compression::None && !self.rolling.on_checkpoint {
             let reason = "must be true for compressed parts: what the compressor holds is in no checkpoint, so \
                           none can be gone on with";
             return Err(error("rolling.on_checkpoint", reason.into()));
+        }
+        if self.format == Format::Parquet && self.compression != Compression::None {
+            let reason = "is for text; Parquet compresses within its files: see `parquet.compression`";
+            return Err(error("compression", reason.into()));
+        }
+        if self.format == Format::Parquet && !self.rolling.on_checkpoint {
+            let reason = "must be true for `parquet`: what makes a file of its rows is written at its end, so that a part \
+                          can't be made durable up to a checkpoint and go on";
+            return Err(error("rolling.on_checkpoint", reason.into()));
+        }
+        if let Some(parquet) = &self.parquet {
+            if self.format != Format::Parquet {
+                return Err(error(
+                    "parquet",
+                    format!("has no meaning for the format `{}`", self.format.name()),
+                ));
+            }
+            parquet.check().map_err(|(option, reason)| error(option, reason.into()))?;
         }
         // What can't be encoded is told now, and not at the first record.
         let merges = matches!(self.compaction, Some(Compaction::Merge(_)));

@@ -96,6 +96,13 @@ pub struct SourceOptions {
     /// "modified" (`file.modified`, milliseconds since the Unix epoch). Rows of a struct carry none.
     #[serde(default)]
     pub metadata: Vec<Metadata>,
+    /// The columns of a Parquet file to read, in this order; all when empty. A file that lacks one is an error.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    /// The columns of JSON and CSV that are read into batches of Arrow, such as `["id int64!", "name string"]`: required there.
+    #[cfg(feature = "parquet")]
+    #[serde(default)]
+    pub schema: Option<connector_formats::Schema>,
 }
 
 fn yes() -> bool {
@@ -155,6 +162,15 @@ pub struct ReadOptions {
     pub(crate) csv: CsvShape,
     /// The columns of metadata beside the records.
     pub(crate) metadata: Vec<Metadata>,
+    /// The columns of Parquet to read; all when empty.
+    #[cfg_attr(
+        not(feature = "parquet"),
+        expect(dead_code, reason = "only Parquet has columns to choose from")
+    )]
+    pub(crate) columns: Vec<String>,
+    /// The columns of text.
+    #[cfg(feature = "parquet")]
+    pub(crate) schema: Option<connector_formats::Schema>,
 }
 
 impl SourceOptions {
@@ -180,6 +196,23 @@ impl SourceOptions {
             order: Order::default(),
             store: None,
             metadata: Vec::new(),
+            columns: Vec::new(),
+            #[cfg(feature = "parquet")]
+            schema: None,
+        }
+    }
+
+    /// Text becomes columns by a schema, and by that only.
+    #[cfg(feature = "parquet")]
+    fn check_schema<B: FileBatch>(&self) -> Result<(), String> {
+        let wanted = B::TYPED && matches!(self.format, Format::Json | Format::Csv);
+        let (format, batch) = (self.format.name(), B::NAME);
+        match &self.schema {
+            None if wanted => Err(format!(
+                "is needed to read `{format}` as {batch}; give the columns, as in [\"id int64!\", \"name string\"]"
+            )),
+            Some(_) if !wanted => Err(format!("has no meaning for `{format}` read as {batch}")),
+            _ => Ok(()),
         }
     }
 
@@ -258,6 +291,11 @@ impl SourceOptions {
                 "is about local files, and `path` is in an object store; leave it out",
             );
         }
+        if !self.columns.is_empty() && self.format != Format::Parquet {
+            return refuse("columns", "is for the format `parquet`: other formats are read whole");
+        }
+        #[cfg(feature = "parquet")]
+        self.check_schema::<B>().map_err(|reason| Error::config(name("schema"), reason))?;
         Ok(SourceConfig {
             place,
             split_size: self.split_size.0,
@@ -270,6 +308,9 @@ impl SourceOptions {
                 compression: self.compression,
                 csv,
                 metadata: self.metadata.clone(),
+                columns: self.columns.clone(),
+                #[cfg(feature = "parquet")]
+                schema: self.schema.clone(),
             },
         })
     }

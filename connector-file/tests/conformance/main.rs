@@ -2,8 +2,10 @@
 #![allow(missing_docs)]
 
 mod factory;
-mod rows;
 mod objects;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod rows;
 mod sink;
 mod source;
 #[path = "../support/store.rs"]
@@ -13,8 +15,8 @@ use std::process::ExitCode;
 
 use connector_file::format::{Compression, Format};
 use factory::FileFactory;
-use rows::{RowSinkContext, RowSourceContext, Shape};
 use objects::{ObjectSinkContext, ObjectSourceContext};
+use rows::{RowSinkContext, RowSourceContext, Shape};
 use sink::FileSinkContext;
 use source::FileSourceContext;
 
@@ -24,7 +26,7 @@ const GZIP: Shape = Shape { format: Format::Json, compression: Compression::Gzip
 const ZSTD: Shape = Shape { format: Format::Csv, compression: Compression::Zstd };
 
 fn main() -> ExitCode {
-    testkit::Suite::new("file source")
+    let suite = testkit::Suite::new("file source")
         .source(|_| FileSourceContext::bounded(None))
         .named("file source, moving")
         .source(|_| FileSourceContext::bounded(Some("move:/done")))
@@ -63,6 +65,14 @@ fn main() -> ExitCode {
         .named("object sink, compacted")
         .sink(|_| ObjectSinkContext { compacted: true, ..ObjectSinkContext::default() })
         .named("file")
-        .factory(|_| FileFactory)
-        .main()
+        .factory(|_| FileFactory);
+    #[cfg(feature = "parquet")]
+    let suite = suite
+        .named("file source, parquet")
+        .source(|_| parquet::ParquetSourceContext)
+        .named("file sink, parquet")
+        .sink(|_| parquet::ParquetSinkContext { compacted: false })
+        .named("file sink, parquet, compacted")
+        .sink(|_| parquet::ParquetSinkContext { compacted: true });
+    suite.main()
 }

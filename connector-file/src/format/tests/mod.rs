@@ -1,6 +1,8 @@
 //! What holds for every format of text: through the decoders and encoders of each batch type.
 
 mod bad;
+#[cfg(feature = "parquet")]
+mod columns;
 mod compressed;
 mod metadata;
 mod restores;
