@@ -5,8 +5,10 @@ mod show;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use connector_api::env::FileSystem;
+use connector_api::Error;
+use connector_api::env::{Access, FileSystem};
 use connector_file::sink::listing::{FileKind, ListedFile, PendingFile, list, pending};
+use connector_file::sink::{MANIFEST, Manifest};
 use connector_runtime::storage::Look;
 use serde::Serialize;
 
@@ -151,6 +153,11 @@ fn look(fs: &dyn FileSystem, target: &Target) -> Result<Listing, Failure> {
     }
     // The files first: what they were is then known to the checkpoints, or has been settled since.
     let listed = list(fs, dir)?;
+    let counted = counted(fs, dir, &listed)?;
+    let entry = |file: ListedFile, state, about| {
+        let records = counted.get(&file.name).copied();
+        entry(file, state, about, records)
+    };
     let Some(checkpoints) = &target.checkpoints else {
         let files = listed.into_iter().map(|file| entry(file, State::Hidden, None)).collect();
         return Ok(Listing { path: dir.display().to_string(), job: None, files });
@@ -197,7 +204,43 @@ fn state(file: &ListedFile, look: &Look, is_running: bool, known: &BTreeMap<Stri
     }
 }
 
-fn entry(file: ListedFile, hidden: State, about: Option<&PendingFile>) -> Entry {
+/// The records of visible files, as the manifests of their buckets say.
+fn counted(fs: &dyn FileSystem, dir: &Path, listed: &[ListedFile]) -> Result<BTreeMap<String, u64>, Failure> {
+    let mut counted = BTreeMap::new();
+    for file in listed {
+        let (bucket, name) =
+            file.name.rsplit_once('/').map_or(("", &*file.name), |(bucket, name)| (bucket, name));
+        if name != MANIFEST {
+            continue;
+        }
+        let path = dir.join(&file.name);
+        let Some(content) = read(fs, &path)? else { continue };
+        let below = if bucket.is_empty() { String::new() } else { format!("{bucket}/") };
+        let manifest = Manifest::read(&content, &path.display().to_string())?;
+        counted
+            .extend(manifest.files.into_iter().map(|file| (format!("{below}{}", file.name), file.records)));
+    }
+    Ok(counted)
+}
+
+/// The content of a file; none when it is gone.
+fn read(fs: &dyn FileSystem, path: &Path) -> Result<Option<Vec<u8>>, Failure> {
+    let opened = fs.open(path, Access::Read).and_then(|file| {
+        let length = file.metadata()?.len;
+        Ok((file, usize::try_from(length).map_err(std::io::Error::other)?))
+    });
+    let (file, length) = match opened {
+        Ok(opened) => opened,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io("read", path)(e).into()),
+    };
+    let mut content = vec![0; length];
+    let read = file.read_full_at(&mut content, 0).map_err(Error::io("read", path))?;
+    content.truncate(read);
+    Ok(Some(content))
+}
+
+fn entry(file: ListedFile, hidden: State, about: Option<&PendingFile>, counted: Option<u64>) -> Entry {
     let (state, kind) = match file.kind {
         FileKind::Visible => (State::Visible, None),
         FileKind::Mark => (State::Mark, None),
@@ -211,7 +254,7 @@ fn entry(file: ListedFile, hidden: State, about: Option<&PendingFile>) -> Entry 
         state,
         kind,
         bytes: file.bytes,
-        records: about.map(|about| about.records).filter(|records| *records > 0),
+        records: about.map(|about| about.records).or(counted).filter(|records| *records > 0),
         run: attempt.map(|attempt| attempt.run.to_string()),
         attempt: attempt.map(|attempt| attempt.number),
         becomes: about.and_then(|about| about.becomes.clone()),

@@ -39,6 +39,9 @@ pub(crate) struct About {
 
 /// All of them.
 pub(crate) fn registries() -> Registries {
+    #[cfg(feature = "parquet")]
+    let columns = Registry::new().with(FileConnector);
+    #[cfg(not(feature = "parquet"))]
     let columns = Registry::new();
     Registries { messages: Registry::new().with(FileConnector), columns }
 }

@@ -67,7 +67,8 @@ pub(super) fn keep(fs: &dyn FileSystem, dir: &Path, after: u64, schema: &Schema)
     fs.sync_dir(dir).map_err(Error::io("sync directory", dir))
 }
 
-#[cfg(all(test, feature = "parquet"))]
+#[cfg(feature = "parquet")]
+#[cfg(test)]
 mod tests {
     use super::*;
     use testkit::fs::{PowerCut, SimFs};

@@ -37,16 +37,21 @@ fn buckets_marks_and_what_others_left_are_told_apart() {
     std::fs::create_dir_all(place.path("out/day=1")).unwrap();
     place.write("out/day=1/part-x.txt", "1");
     place.write("out/day=1/_SUCCESS", "");
+    let manifest = r#"{"version":1,"bucket":"day=1","files":[{"name":"part-x.txt","bytes":1,"records":7}]}"#;
+    place.write("out/day=1/_manifest.json", manifest);
     place.write("out/.DS_Store", "");
     place.write("out/.part-0000000000000001_1_0-0.inprogress", "123");
     let expected = [
         ("foreign", ".DS_Store"),
         ("other_run", ".part-0000000000000001_1_0-0.inprogress"),
         ("mark", "day=1/_SUCCESS"),
+        ("mark", "day=1/_manifest.json"),
         ("visible", "day=1/part-x.txt"),
     ];
     let expected: Vec<_> = expected.iter().map(|(state, name)| ((*state).into(), (*name).into())).collect();
     assert_eq!(states(&place, OF_JOB), expected);
+    let listing = place.connect(&["ls", "out", "--json"]).assert_done().report();
+    assert_eq!(listing["files"][4]["records"], 7, "as the manifest says: {listing}");
     let table = place.connect(&["ls", "out"]);
     for part in ["1 hidden (3 B)", "--checkpoints DIR", "0000000000000001_1"] {
         assert!(table.assert_done().stdout.contains(part), "{part}: {table:?}");

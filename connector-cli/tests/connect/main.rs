@@ -6,6 +6,8 @@
 
 mod commands;
 mod configuration;
+#[cfg(feature = "parquet")]
+mod converting;
 #[cfg(feature = "crash-points")]
 mod crashing;
 mod full_disk;

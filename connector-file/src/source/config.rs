@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use connector_api::factory::{ByteSize, Span};
+use connector_api::factory::{ByteSize, Payload, Span};
 use connector_api::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -214,6 +214,14 @@ impl SourceOptions {
             Some(_) if !wanted => Err(format!("has no meaning for `{format}` read as {batch}")),
             _ => Ok(()),
         }
+    }
+
+    /// What the rows are when they are read into batches `B`; none when that type can't carry them.
+    pub(crate) fn payload<B: FileBatch>(&self) -> Option<Payload> {
+        let fits = B::carries(self.format).is_ok();
+        #[cfg(feature = "parquet")]
+        let fits = fits && self.check_schema::<B>().is_ok();
+        fits.then(|| B::payload(self.format))
     }
 
     /// Checks what can be told from the options alone. `name` makes the full path of an option of its name.

@@ -39,8 +39,7 @@ impl<B: FileBatch> SourceFactory<B> for FileSourceFactory {
     }
 
     fn payload(&self, options: &Options) -> Result<Option<Payload>> {
-        let format = options.parse::<SourceOptions>()?.format;
-        Ok(B::carries(format).is_ok().then(|| B::payload(format)))
+        Ok(options.parse::<SourceOptions>()?.payload::<B>())
     }
 
     /// The rows that the first files in the order of their paths begin with.
