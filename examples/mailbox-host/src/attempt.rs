@@ -194,7 +194,8 @@ impl<'a, B: RowBatch> Attempt<'a, B> {
                     Output::Finished => {
                         // Bounded like everything at the end: what is left then is done by the next start.
                         let timeout = self.env.clock.sleep(self.job.config.close_timeout);
-                        if let Either::Left((settled, _)) = select(pin!(self.source.settle()), timeout).await {
+                        if let Either::Left((settled, _)) = select(pin!(self.source.settle()), timeout).await
+                        {
                             settled.map_err(Failure::Enumerator)?;
                         }
                         return Ok(Some(End::Finished));

@@ -95,7 +95,7 @@ impl Operator for Coordinator {
                 // An upload can't be read: it was made before compaction was switched on.
                 if self.every > 0
                     && file.hidden().is_some()
-                    && !self.kept.is_some_and(|kept| file.length >= kept) =>
+                    && self.kept.is_none_or(|kept| file.length < kept) =>
             {
                 self.held.push(file);
                 self.backlog.set(&self.held);
