@@ -92,7 +92,7 @@ fn run(arguments: &Arguments) -> Result {
             share.median >= SHARE,
             "at least 0.8".to_owned(),
         ));
-        let most = BESIDE_MIB + (uploads * PART >> 20) as f64;
+        let most = BESIDE_MIB + ((uploads * PART) >> 20) as f64;
         verdicts.push((
             format!("{uploads} uploads, greatest peak in MiB"),
             peak.high,

@@ -192,7 +192,7 @@ mod tests {
         };
         let committable = FileCommittable::from(merged);
         let stored = [open.to_bytes().unwrap(), committable.to_bytes().unwrap()];
-        let pending = pending(&References::new(stored.into_iter().map(Into::into).collect())).unwrap();
+        let pending = pending(&References::new(stored.to_vec())).unwrap();
         let of = |name: &str| pending.get(name).map(|p| (p.becomes.as_deref(), p.bytes, p.records));
         assert_eq!(of(".o"), Some((Some("o"), 9, 3)));
         assert_eq!(of(".m"), Some((Some("m"), 20, 5)));

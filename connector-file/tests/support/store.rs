@@ -29,6 +29,7 @@ pub(crate) enum Op {
 }
 
 /// How an operation fails.
+#[allow(dead_code, reason = "not every test target injects single faults")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// It has no effect.
@@ -60,6 +61,7 @@ struct State {
 }
 
 impl TestStore {
+    #[allow(dead_code, reason = "some test targets make it by default")]
     pub(crate) fn new() -> Self {
         Self::default()
     }
