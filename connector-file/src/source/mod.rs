@@ -74,7 +74,7 @@ impl<B: FileBatch> FileSource<B> {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`](connector_api::Error::Config) naming the option.
+    /// [`Error::Config`] naming the option.
     pub fn new(options: &SourceOptions, base_dir: &Path) -> Result<Self> {
         Ok(Self::of(options.checked::<B>(base_dir, &str::to_owned)?))
     }
@@ -83,7 +83,7 @@ impl<B: FileBatch> FileSource<B> {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`](connector_api::Error::Config) naming the option.
+    /// [`Error::Config`] naming the option.
     pub fn on(store: Arc<dyn Store>, options: &SourceOptions) -> Result<Self> {
         let (objects, below) =
             Place::within(store, &options.path, &|name, reason| Error::config(name, reason))?;
