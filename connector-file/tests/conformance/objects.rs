@@ -110,6 +110,7 @@ impl SinkContext for ObjectSinkContext {
         ];
         let compacts = |point: &&str| point.starts_with("file-compact") || point.ends_with("-copy");
         let points = CRASH_POINTS.iter().copied().filter(|point| !files.contains(point));
+        let points = points.filter(|point| !point.starts_with("file-bucket"));
         let reached = points.filter(|point| self.compacted || !compacts(point)).collect();
         Some(CrashTable { readme: README, reached })
     }
@@ -174,7 +175,8 @@ impl SourceContext for ObjectSourceContext {
 
     fn crash_points(&self) -> Option<CrashTable> {
         let reader = ["split-reader/before-open", "split-reader/after-fetch"];
-        let reached = source::CRASH_POINTS.iter().copied().chain(reader).collect();
+        let points = source::CRASH_POINTS.iter().copied();
+        let reached = points.filter(|point| !point.starts_with("file-disposal")).chain(reader).collect();
         Some(CrashTable { readme: README, reached })
     }
 

@@ -308,7 +308,7 @@ fn going_back_with_duplicates_accepted_loses_no_line() {
 }
 
 /// What only object stores come by; the conformance suite lets the process die there.
-const OF_OBJECTS: [&str; 4] = ["file-upload/", "-complete", "-copy", "-abort"];
+pub(super) const OF_OBJECTS: [&str; 4] = ["file-upload/", "-complete", "-copy", "-abort"];
 
 #[test]
 fn every_line_is_visible_exactly_once_whenever_the_job_dies() {

@@ -35,9 +35,9 @@ impl Cutter {
         Self { port, flags }
     }
 
-    /// The next request that completes an upload reaches the server, and its answer does not come.
-    pub(super) fn cut_the_next_completion(&self) {
-        self.flags.armed.store(true, Ordering::SeqCst);
+    /// Whether requests that complete an upload reach the server, and their answers do not come.
+    pub(super) fn cut_completions(&self, cut: bool) {
+        self.flags.armed.store(cut, Ordering::SeqCst);
     }
 
     pub(super) fn has_cut(&self) -> bool {
@@ -58,7 +58,7 @@ fn forward(client: TcpStream, server: TcpStream, flags: Arc<Flags>) {
             let text = String::from_utf8_lossy(&buffer[..read.min(4_096)]);
             let head = text.lines().next().unwrap_or_default();
             let completes = head.starts_with("POST ") && head.contains("uploadId=");
-            if completes && shared.armed.swap(false, Ordering::SeqCst) {
+            if completes && shared.armed.load(Ordering::SeqCst) {
                 marks.store(true, Ordering::SeqCst);
             }
             if to_server.write_all(&buffer[..read]).is_err() {

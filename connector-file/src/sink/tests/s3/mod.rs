@@ -112,6 +112,8 @@ fn on_a_server<F: Future<Output = ()>>(test: impl FnOnce(Moto, Environment) -> F
 #[test]
 fn a_server_of_s3_shows_a_part_at_its_commit_and_reads_it_back() {
     on_a_server(|moto, env| async move {
+        // All of it, not its port alone.
+        let _alive = &moto;
         for compaction in [None, Some(MERGE)] {
             let (config, context) = (config(moto.port, compaction.clone()), context(&env, 1));
             let before = if compaction.is_some() { read_back(&env, moto.port).await.len() } else { 0 };
@@ -140,12 +142,17 @@ fn a_server_of_s3_shows_a_part_at_its_commit_and_reads_it_back() {
 #[test]
 fn an_answer_of_a_server_that_is_lost_after_the_completion_is_found_by_the_object() {
     on_a_server(|moto, env| async move {
+        // All of it, not its port alone.
+        let _alive = &moto;
         let cutter = Cutter::to(moto.port);
         let (config, context) = (config(cutter.port, None), context(&env, 1));
         let file = staged(&config, &context, 1).await;
-        cutter.cut_the_next_completion();
+        cutter.cut_completions(true);
         let outcome = commit(&config, &context, &file).await;
         assert!(cutter.has_cut(), "nothing was cut: {outcome:?}");
+        assert!(matches!(outcome, Outcome::Retry { updated: None, .. }), "{outcome:?}");
+        cutter.cut_completions(false);
+        let outcome = commit(&config, &context, &file).await;
         assert!(matches!(outcome, Outcome::AlreadyCommitted { proof: Proof::Published }), "{outcome:?}");
         assert_eq!(read_back(&env, moto.port).await.len(), 1_000);
     });
@@ -168,6 +175,8 @@ fn a_server_that_is_killed_is_waited_for_and_one_that_forgot_the_upload_has_lost
 #[test]
 fn uploads_of_dead_attempts_are_aborted_on_a_server() {
     on_a_server(|moto, env| async move {
+        // All of it, not its port alone.
+        let _alive = &moto;
         let config = config(moto.port, None);
         let orphan = staged(&config, &context(&env, 1), 1).await;
         let sweep = FileSweep { config: config.clone() };

@@ -11,11 +11,22 @@ use std::time::{Duration, Instant};
 const VERSION: &str = "5.1.22";
 const START: Duration = Duration::from_secs(60);
 
-/// Ends when its parent does: the pipe behind its standard input closes.
-const PROGRAM: &str = "import os, sys, threading\n\
-    threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()\n\
-    from moto.server import main\n\
-    main(['-H', '127.0.0.1', '-p', sys.argv[1]])\n";
+/// Ends when its parent does: the pipe behind its standard input closes. moto answers 500 when an upload is completed that it
+/// does not know, where S3 answers 404 `NoSuchUpload`; mended here.
+const PROGRAM: &str = r#"
+import os, sys, threading
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+from moto.s3.models import S3Backend
+from moto.s3.exceptions import NoSuchUpload
+inner = S3Backend.complete_multipart_upload
+def complete(self, bucket_name, multipart_id, *rest, **named):
+    if multipart_id not in self.get_bucket(bucket_name).multiparts:
+        raise NoSuchUpload(upload_id=multipart_id)
+    return inner(self, bucket_name, multipart_id, *rest, **named)
+S3Backend.complete_multipart_upload = complete
+from moto.server import main
+main(['-H', '127.0.0.1', '-p', sys.argv[1]])
+"#;
 
 /// A server with one bucket, `bucket`.
 pub(super) struct Moto {
