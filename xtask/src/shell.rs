@@ -50,7 +50,8 @@ pub(crate) fn build_release(packages: &[&str], features: &[&str]) -> Result<Path
 
 /// Builds `connect` with every feature, in the form that the tests have built anyway, and says where it is.
 pub(crate) fn build_connect() -> Result<PathBuf> {
-    run(cargo(["build", "-p", "connector-cli", "--all-features"]))?;
+    // With the features that the whole workspace has: those of one package alone would build its dependencies again.
+    run(cargo(["build", "--workspace", "--all-features", "--bin", "connect"]))?;
     Ok(target_dir()?.join("debug").join("connect"))
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::sink::is_of_objects;
 use arrow_array::{Array, RecordBatch};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -142,7 +143,7 @@ impl SinkContext for ParquetSinkContext {
         let compacts = |point: &&str| point.starts_with("file-compact") || point.contains("delete");
         let points = sink::CRASH_POINTS.iter().copied();
         let points = points.filter(|point| self.compacted || !compacts(point));
-        let points = points.filter(|point| !point.starts_with("file-bucket"));
+        let points = points.filter(|point| !point.starts_with("file-bucket") && !is_of_objects(point));
         let reached = points.filter(|point| *point != "file-writer/after-cut").collect();
         Some(CrashTable { readme: include_str!("../../README.md"), reached })
     }

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::sink::is_of_objects;
 use async_trait::async_trait;
 use connector_api::env::Environment;
 use connector_api::factory::ByteSize;
@@ -178,7 +179,7 @@ impl SinkContext for RowSinkContext {
     fn crash_points(&self) -> Option<CrashTable> {
         let compacts = |point: &&str| point.starts_with("file-compact") || point.contains("delete");
         let points = CRASH_POINTS.iter().copied().filter(|point| *point != "file-writer/after-cut");
-        let points = points.filter(|point| !point.starts_with("file-bucket"));
+        let points = points.filter(|point| !point.starts_with("file-bucket") && !is_of_objects(point));
         let reached = points.filter(|point| self.compacted || !compacts(point)).collect();
         Some(CrashTable { readme: include_str!("../../README.md"), reached })
     }

@@ -103,16 +103,18 @@ impl SinkContext for FileSinkContext {
     fn crash_points(&self) -> Option<CrashTable> {
         let compacts = |point: &&str| point.starts_with("file-compact") || point.contains("delete");
         let cuts = |point: &&str| *point == "file-writer/after-cut";
-        let uploads = |point: &&str| {
-            point.starts_with("file-upload")
-                || ["-complete", "-copy", "-abort"].iter().any(|end| point.ends_with(end))
-        };
-        let points = CRASH_POINTS.iter().copied().filter(|point| !uploads(point));
+        let points = CRASH_POINTS.iter().copied().filter(|point| !is_of_objects(point));
         let points = points.filter(|point| self.compacted || !compacts(point));
         let points = points.filter(|point| !point.starts_with("file-bucket"));
         let reached = points.filter(|point| !self.on_checkpoint || !cuts(point)).collect();
         Some(CrashTable { readme: include_str!("../../README.md"), reached })
     }
+}
+
+/// Whether a crash point is met with object stores only.
+pub(crate) fn is_of_objects(point: &str) -> bool {
+    point.starts_with("file-upload")
+        || ["-complete", "-copy", "-abort"].iter().any(|end| point.ends_with(end))
 }
 
 #[async_trait]
