@@ -39,7 +39,10 @@ impl ColumnScanner {
         let mut child = command.spawn().map_err(|e| format!("watch.py: {e}"))?;
         let questions = child.stdin.take();
         let answers = BufReader::new(child.stdout.take().ok_or("watch.py has no output")?);
-        Ok(Self { child, questions, answers, rows, input, visible: 0, scans: 0 })
+        let mut scanner = Self { child, questions, answers, rows, input, visible: 0, scans: 0 };
+        // It takes a second to load; the rounds must not run unseen meanwhile.
+        scanner.scan()?;
+        Ok(scanner)
     }
 
     fn ask(&mut self, question: &str) -> Result {

@@ -16,8 +16,6 @@ use crate::{Result, python, shell};
 
 /// How many writers the rounds run with, in turn.
 const PARALLELISM: [u32; 3] = [1, 3, 2];
-/// A round ends after a time between these.
-const MILLIS: (u64, u64) = (20, 400);
 /// What the last round, which runs to the end, and a stop with a savepoint may take.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -43,6 +41,17 @@ pub(super) enum Output {
     Parquet,
     /// Parquet into a server of ours that speaks S3.
     S3,
+}
+
+impl Output {
+    /// A round ends after a time between these: long enough that most rounds see commits.
+    fn millis(self) -> (u64, u64) {
+        match self {
+            Self::Lines => (20, 400),
+            Self::Parquet => (50, 800),
+            Self::S3 => (200, 2_000),
+        }
+    }
 }
 
 pub(super) fn run(arguments: &Arguments, by: EndedBy, output: Output) -> Result {
@@ -82,7 +91,7 @@ pub(super) fn run(arguments: &Arguments, by: EndedBy, output: Output) -> Result 
         }
     };
     let pipeline = Pipeline::new(dir, connect, &target)?;
-    let result = watched(arguments, by, seed, &pipeline, &mut *scanner, bytes);
+    let result = watched(arguments, by, output, seed, &pipeline, &mut *scanner, bytes);
     drop(server);
     match result {
         Ok(summary) => {
@@ -99,6 +108,7 @@ pub(super) fn run(arguments: &Arguments, by: EndedBy, output: Output) -> Result 
 fn watched(
     arguments: &Arguments,
     by: EndedBy,
+    output: Output,
     seed: u64,
     pipeline: &Pipeline,
     scanner: &mut dyn Scan,
@@ -118,7 +128,7 @@ fn watched(
             }
             Ok(())
         });
-        let rounds = rounds(arguments, by, seed, pipeline, bytes, &watch);
+        let rounds = rounds(arguments, by, output, seed, pipeline, bytes, &watch);
         watch.stop.store(true, Ordering::Release);
         (rounds, scanning.join().unwrap_or_else(|_| Err("the scanner panicked".into())))
     });
@@ -147,6 +157,7 @@ struct Counts {
 fn rounds(
     arguments: &Arguments,
     by: EndedBy,
+    output: Output,
     seed: u64,
     pipeline: &Pipeline,
     bytes: u64,
@@ -155,9 +166,10 @@ fn rounds(
     // Not the numbers that the input was made from.
     let mut random = Random::new(!seed);
     let mut counts = Counts::default();
+    let (least, most) = output.millis();
     for round in 0..arguments.rounds {
         let before = watch.bytes.load(Ordering::Acquire);
-        let limit = Duration::from_millis(random.between(MILLIS.0, MILLIS.1));
+        let limit = Duration::from_millis(random.between(least, most));
         // The input must outlast the rounds: one that gets on fast is ended before its time is up.
         // What is visible lags behind what was read, so the shares leave half of the input for that.
         let share = bytes / 2 / u64::from(arguments.rounds + 1) * u64::from(round + 1);
