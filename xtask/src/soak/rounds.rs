@@ -49,7 +49,7 @@ impl Output {
         match self {
             Self::Lines => (20, 400),
             Self::Parquet => (50, 800),
-            Self::S3 => (200, 2_000),
+            Self::S3 => (500, 6_000),
         }
     }
 }
