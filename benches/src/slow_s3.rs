@@ -59,7 +59,9 @@ impl SlowS3 {
     /// Bytes of visible objects, and how many uploads are open.
     pub fn visible(&self) -> (u64, usize) {
         let state = self.lock();
-        (state.objects.values().sum(), state.parts.len())
+        let is_hidden = |key: &str| key.rsplit('/').next().is_some_and(|name| name.starts_with('.'));
+        let visible = state.objects.iter().filter(|(key, _)| !is_hidden(key));
+        (visible.map(|(_, size)| size).sum(), state.parts.len())
     }
 
     /// Forgets everything.
