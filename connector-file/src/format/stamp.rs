@@ -11,7 +11,7 @@ use crate::source::FileSplit;
 
 /// The path of the file below the path of the option, as text.
 pub const PATH_COLUMN: &str = "file.path";
-/// Where the record begins: a byte of the file, or of what it decompresses to; the number of the row in Parquet.
+/// Where the record begins: a byte of the file, or of what it decompresses to.
 pub const OFFSET_COLUMN: &str = "file.offset";
 /// When the file was modified, in milliseconds since the Unix epoch.
 pub const MODIFIED_COLUMN: &str = "file.modified";

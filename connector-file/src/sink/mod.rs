@@ -78,6 +78,9 @@ impl<B: FileBatch> FileSink<B> {
 
     /// A sink into a store that the program made; `path` is a prefix within it.
     ///
+    /// With more than one of `upload.max_uploads`, the parts of an upload may come out of order. `InMemory` of object_store 0.13 seems
+    /// to misplace such parts: use [`MemoryStore`](crate::place::MemoryStore).
+    ///
     /// # Errors
     ///
     /// [`Error::Config`] naming the option.

@@ -92,8 +92,8 @@ pub struct SourceOptions {
     #[serde(default, skip_serializing)]
     pub store: Option<StoreOptions>,
     /// Columns of metadata beside each record: "path" (`file.path`, below the path of the option), "offset" (`file.offset`, where
-    /// the record begins: a byte of the file, or of what it decompresses to; the number of the row in Parquet) and
-    /// "modified" (`file.modified`, milliseconds since the Unix epoch). Rows of a struct carry none.
+    /// the record begins: a byte of the file, or of what it decompresses to) and "modified" (`file.modified`, milliseconds since
+    /// the Unix epoch). Batches of Arrow and rows of a struct carry none.
     #[serde(default)]
     pub metadata: Vec<Metadata>,
     /// The columns of a Parquet file to read, in this order; all when empty. A file that lacks one is an error.
