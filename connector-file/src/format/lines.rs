@@ -21,7 +21,7 @@ pub(super) struct LineReader {
 impl LineReader {
     pub(super) fn new(opening: Opening<'_>) -> Result<Self> {
         let compression = opening.compression();
-        let Opening { options, split, input, pool, .. } = opening;
+        let Opening { options, split, input, pool, spawner, .. } = opening;
         let (offset, inside) = match split.position {
             Some(position) => (position, false),
             // A record that ends right before the range is told from one that reaches into it by its terminator.
@@ -34,7 +34,7 @@ impl LineReader {
             let reason = "is compressed, and the checkpoint has a split that begins within it";
             return Err(Error::data(origin, Some(split.offset), reason));
         }
-        let mut content = Content::open(input, compression)?;
+        let mut content = Content::open(input, compression, Some(spawner))?;
         content.skip_to(offset)?;
         let max_record = options.max_record;
         let options = LineOptions { origin, offset, inside, limit: end, max_record };

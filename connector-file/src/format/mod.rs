@@ -3,6 +3,7 @@
 //! A [`Decode`] reads the records of one split, an [`Encode`] writes those of one part; a batch type that files are read
 //! into and written from is a [`FileBatch`], which says what it carries and makes both.
 
+mod ahead;
 #[cfg(feature = "parquet")]
 mod arrow;
 mod batch;
@@ -23,11 +24,14 @@ mod rows;
 mod stamp;
 #[cfg(test)]
 mod tests;
+mod unpack;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use connector_api::Result;
+use connector_api::env::Spawner;
 use connector_base::format::BufferPool;
 use connector_base::reader::Fetched;
 use schemars::JsonSchema;
@@ -126,6 +130,8 @@ pub struct Opening<'a> {
     pub(crate) pool: BufferPool,
     /// Where records go that can't be decoded.
     pub(crate) bad: BadRecords,
+    /// Where what is compressed is decompressed ahead.
+    pub(crate) spawner: Arc<dyn Spawner>,
 }
 
 impl Opening<'_> {

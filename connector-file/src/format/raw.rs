@@ -24,7 +24,7 @@ impl RawDecoder {
     pub(super) fn new(opening: Opening<'_>) -> Result<Self> {
         let (compression, stamp) = (opening.compression(), opening.stamp());
         let Opening { options, split, input, .. } = opening;
-        let content = Content::open(input, compression)?;
+        let content = Content::open(input, compression, None)?;
         Ok(Self { content, max_record: options.max_record, is_read: split.position.is_some(), stamp })
     }
 }

@@ -60,7 +60,8 @@ impl<B: FileBatch> SplitReaderFactory for FileSplits<B> {
         let (bad, to_settle) = (self.bad.clone(), self.bad.clone());
         let open = move || {
             let input = config.place.open(&config.selection, &job_env, &split)?;
-            B::decoder(Opening { options: &config.read, split: &split, input, pool, bad })
+            let spawner = job_env.spawner;
+            B::decoder(Opening { options: &config.read, split: &split, input, pool, bad, spawner })
         };
         let decoder = self.env.blocking("opening", open).await?;
         Ok(FileReader { env, bad: Some(to_settle), state: State::Open(decoder) })

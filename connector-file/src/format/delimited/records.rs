@@ -44,7 +44,7 @@ impl Records {
     /// Reads the names of the columns, and goes to the position of the split.
     pub(super) fn new(opening: Opening<'_>) -> Result<Self> {
         let compression = opening.compression();
-        let Opening { options, split, input, pool, bad } = opening;
+        let Opening { options, split, input, pool, bad, spawner } = opening;
         let shape = &options.csv;
         let mut builder = csv_core::ReaderBuilder::new();
         builder.delimiter(shape.delimiter);
@@ -53,7 +53,7 @@ impl Records {
             None => builder.quoting(false),
         };
         let mut records = Self {
-            content: Content::open(input, compression)?,
+            content: Content::open(input, compression, Some(spawner))?,
             bad,
             core: builder.build(),
             chunk: pool.size(),

@@ -53,7 +53,7 @@ impl Rewrite for TextRewrite {
         let mut buffer = vec![0; CHUNK];
         let mut rows = 0;
         for input in inputs {
-            let mut content = Content::open(input?, self.compression)?;
+            let mut content = Content::open(input?, self.compression, None)?;
             let mut records = Records { quote: self.quote, is_open: false };
             let mut rest = Vec::new();
             if self.has_header {

@@ -41,6 +41,7 @@ fn split(content: &[u8], range: (u64, u64), position: Option<u64>) -> Result<Vec
         input: Box::new(Memory(content.to_vec())),
         pool: BufferPool::new(64, 2),
         bad: BadRecords::new(config.on_bad_record.clone(), env, "file", "1"),
+        spawner: Arc::new(super::spawners::Threads),
     };
     let mut decoder = ArrowBatch::decoder(opening)?;
     let mut rows = Vec::new();

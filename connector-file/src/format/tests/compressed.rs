@@ -18,8 +18,8 @@ fn read(compression: Compressed) -> Read {
     Read::of(Format::Lines).with(|o| o.compression = compression)
 }
 
-type Pack = fn(&[u8]) -> Vec<u8>;
-const KINDS: [(Compressed, Pack); 2] = [(Compressed::Gzip, gzip), (Compressed::Zstd, zstd)];
+pub(super) type Pack = fn(&[u8]) -> Vec<u8>;
+pub(super) const KINDS: [(Compressed, Pack); 2] = [(Compressed::Gzip, gzip), (Compressed::Zstd, zstd)];
 
 #[test]
 fn every_member_is_read_and_positions_count_decompressed_bytes() {

@@ -1,11 +1,13 @@
 //! What holds for every format of text: through the decoders and encoders of each batch type.
 
+mod ahead;
 mod bad;
 #[cfg(feature = "parquet")]
 mod columns;
 mod compressed;
 mod metadata;
 mod restores;
+mod spawners;
 mod written;
 
 use std::path::PathBuf;
@@ -96,6 +98,7 @@ impl Read {
             input: Box::new(Memory(content.to_vec())),
             pool: BufferPool::new(self.buffer, 2),
             bad: bad.clone(),
+            spawner: Arc::new(spawners::Threads),
         };
         let mut decoder = B::decoder(opening)?;
         let mut batches = Vec::new();
