@@ -36,6 +36,9 @@ pub(crate) trait Staging: Send + Sync + Debug {
 
     /// Makes the hidden names of new parts durable.
     async fn sync_names(&self, names: BTreeSet<String>) -> Result<()>;
+
+    /// How many closed parts may be on their way to being durable at the same time.
+    fn max_closing(&self) -> usize;
 }
 
 /// The staging of a sink's place.

@@ -21,9 +21,6 @@ use super::rolling;
 use super::staging::{Staging, staging};
 use crate::format::{ENOUGH, Encode, FileBatch, Gathered};
 
-/// Closed parts that are being made durable at the same time. More would only hold files open.
-const MAX_CLOSING: usize = 4;
-
 /// Writes one part after the other in each bucket.
 ///
 /// # The life of a part
@@ -182,7 +179,7 @@ impl<B: FileBatch> FileWriter<B> {
 
     /// Closes a part: it becomes durable in the background. Cancel-safe, since `idle` calls it.
     async fn close_part(&mut self, bucket: &Arc<str>) -> Result<()> {
-        while self.closing.len() >= MAX_CLOSING {
+        while self.closing.len() >= self.staging.max_closing() {
             self.await_oldest().await?;
         }
         if let Some(open) = self.open.get_mut(bucket) {

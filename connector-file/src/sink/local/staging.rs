@@ -71,6 +71,11 @@ impl Staging for LocalStaging {
         });
         synced.await
     }
+
+    /// More would only hold files open.
+    fn max_closing(&self) -> usize {
+        4
+    }
 }
 
 /// A part in a file.

@@ -59,6 +59,11 @@ impl Staging for ObjectStaging {
     async fn sync_names(&self, _: BTreeSet<String>) -> Result<()> {
         Ok(())
     }
+
+    /// So many that small parts keep all connections busy.
+    fn max_closing(&self) -> usize {
+        self.uploads.place.max_uploads.max(4)
+    }
 }
 
 /// A part in an object store.
@@ -81,7 +86,10 @@ impl ObjectBody {
         };
         let objects = self.uploads.place.objects.clone();
         match self.upload.take_small() {
-            Some(content) => objects.put(self.upload.object(), content).await?,
+            Some((content, permit)) => {
+                objects.put(self.upload.object(), content).await?;
+                drop(permit);
+            }
             None => self.complete(&objects).await?,
         }
         self.uploads.env.crash.hit("file-upload/staged");
@@ -114,8 +122,9 @@ impl Body for ObjectBody {
         self.take(&chunks).await
     }
 
+    /// Until the last part may go on its way: however many uploads are being ended, only parts in flight hold memory.
     async fn settle(&mut self) -> Result<()> {
-        Ok(())
+        self.upload.reserve().await
     }
 
     fn sync(&mut self, _: Vec<Bytes>) -> Result<Option<Job<()>>> {

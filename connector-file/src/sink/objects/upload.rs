@@ -48,6 +48,8 @@ pub(crate) struct Upload {
     id: Option<Arc<str>>,
     buffer: BytesMut,
     parts: Vec<Flight>,
+    /// For the next part.
+    reserved: Option<OwnedSemaphorePermit>,
 }
 
 /// A part on its way.
@@ -96,6 +98,7 @@ impl Upload {
             id: None,
             buffer: BytesMut::new(),
             parts: Vec::new(),
+            reserved: None,
         })
     }
 
@@ -107,9 +110,23 @@ impl Upload {
         &self.marker
     }
 
-    /// The bytes, if they are fewer than one part and nothing was asked of the store yet.
-    pub(super) fn take_small(&mut self) -> Option<Bytes> {
-        (self.id.is_none() && self.parts.is_empty()).then(|| std::mem::take(&mut self.buffer).freeze())
+    /// The bytes, if they are fewer than one part and nothing was asked of the store yet; and what to hold until they are there.
+    pub(super) fn take_small(&mut self) -> Option<(Bytes, Option<OwnedSemaphorePermit>)> {
+        let is_small = self.id.is_none() && self.parts.is_empty();
+        is_small.then(|| (std::mem::take(&mut self.buffer).freeze(), self.reserved.take()))
+    }
+
+    /// Waits until the next part may go on its way, so that whoever ends this upload in the background holds no bytes that wait.
+    /// Cancel-safe. What was reserved is kept from others: put that part, or drop the upload.
+    pub(super) async fn reserve(&mut self) -> Result<()> {
+        if self.reserved.is_none() {
+            self.reserved = Some(self.permit().await?);
+        }
+        Ok(())
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit> {
+        self.shared.permits.clone().acquire_owned().await.map_err(|_| cancelled())
     }
 
     /// Takes bytes; waits while too many parts are on their way.
@@ -168,7 +185,10 @@ impl Upload {
             return Err(failure);
         }
         let id = self.begin().await?;
-        let permit = self.shared.permits.clone().acquire_owned().await.map_err(|_| cancelled())?;
+        let permit = match self.reserved.take() {
+            Some(permit) => permit,
+            None => self.permit().await?,
+        };
         let content = std::mem::take(&mut self.buffer).freeze();
         let index = self.parts.len();
         self.parts.push(self.send(id, index, content, permit));
@@ -208,6 +228,7 @@ impl Upload {
         if !self.buffer.is_empty() || self.parts.is_empty() {
             self.put().await?;
         }
+        self.reserved = None;
         self.land().await;
         let id = self.begin().await?;
         let mut parts = Vec::with_capacity(self.parts.len());

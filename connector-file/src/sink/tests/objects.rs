@@ -15,6 +15,7 @@ use connector_api::sink::{
     SinkWriter, SweepOrphans, WriterContext,
 };
 use connector_api::{Batch, Error, MessageBatch, Stored};
+use futures::FutureExt;
 use object_store::ObjectStoreExt;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path as Key;
@@ -113,6 +114,26 @@ fn no_more_parts_are_on_their_way_than_the_options_say() {
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         staged(&config(&store, None), &context, &lines).await;
         assert_eq!(store.most_flying(), 3);
+    });
+}
+
+#[test]
+fn however_many_parts_are_being_ended_only_those_on_their_way_hold_bytes() {
+    simulated(|store, context| async move {
+        store.slow();
+        let rolling = Rolling { size: ByteSize(5), ..Rolling::default() };
+        let config = Arc::new(SinkConfig { rolling, ..(*config(&store, None)).clone() });
+        let mut writer = FileWriter::<MessageBatch>::open(context, config, vec![]).await.unwrap();
+        let mut taken = 0;
+        // Each line is a part of one piece.
+        while let Some(written) = writer.write(Batch::new(batch(&["a line".to_owned()], "\n"))).now_or_never()
+        {
+            written.unwrap();
+            taken += 1;
+        }
+        // Three on their way, and the one that is full and waits is the one that takes no more.
+        assert!(taken <= 3, "{taken} parts were taken");
+        // That write was given up, and a writer whose write was given up is given up too.
     });
 }
 
