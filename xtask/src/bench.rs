@@ -14,6 +14,8 @@ enum Name {
     Lines,
     /// JSON lines to Parquet through `connect run`, against a bare program over the same libraries.
     JsonParquet,
+    /// Small Parquet files into one by the sink's compactor, against a loop that reads and writes.
+    MergeParquet,
     /// Lines into an object store over slow connections.
     Objects,
     /// Lines out of a gzip file, against the decoder alone.
@@ -48,6 +50,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result {
         let program = match name {
             Name::Lines => "lines",
             Name::JsonParquet => "json_parquet",
+            Name::MergeParquet => "merge_parquet",
             Name::Objects => "objects",
             Name::Gzip => "gzip",
             Name::Framework => "framework",
