@@ -145,8 +145,8 @@ impl Objects {
     }
 
     /// Makes or replaces an object.
-    pub(crate) async fn put(&self, object: &Object, content: Bytes) -> Result<()> {
-        let put = self.store.put(&object.key, PutPayload::from_bytes(content)).await;
+    pub(crate) async fn put(&self, object: &Object, content: impl Into<PutPayload>) -> Result<()> {
+        let put = self.store.put(&object.key, content.into()).await;
         put.map(drop).map_err(|e| store_error("put", &object.url, e))
     }
 
@@ -188,9 +188,8 @@ impl Objects {
         object: &Object,
         id: &str,
         index: usize,
-        content: Bytes,
+        content: PutPayload,
     ) -> Result<String> {
-        let content = PutPayload::from_bytes(content);
         match self.store.put_part(&object.key, &id.to_owned(), index, content).await {
             Ok(part) => Ok(part.content_id),
             Err(e) => Err(store_error("upload a part of", &object.url, e)),

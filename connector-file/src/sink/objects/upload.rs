@@ -1,5 +1,6 @@
 //! One upload, part by part.
 
+use std::mem;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -7,14 +8,16 @@ use connector_api::env::Environment;
 use connector_api::{Error, Result, Stored};
 use futures::FutureExt;
 use futures::channel::oneshot;
+use object_store::PutPayload;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::marker::Marker;
 use crate::place::Object;
 use crate::sink::place::ObjectPlace;
 
-/// What a buffer begins with.
-const FIRST_ROOM: usize = 64 << 10;
+/// What a part is gathered in: pieces of one size, which an allocator gives out again, where buffers that double until they hold a
+/// part leave gaps between each other.
+const BLOCK: usize = 256 << 10;
 
 /// What the uploads of one writer, or of one compactor, share.
 #[derive(Clone, Debug)]
@@ -46,10 +49,41 @@ pub(crate) struct Upload {
     marker: Object,
     /// Once it began.
     id: Option<Arc<str>>,
-    buffer: BytesMut,
+    filled: Gathering,
     parts: Vec<Flight>,
     /// For the next part.
     reserved: Option<OwnedSemaphorePermit>,
+}
+
+/// A part that is gathered.
+#[derive(Debug, Default)]
+struct Gathering {
+    blocks: Vec<Bytes>,
+    /// The block that is not full yet.
+    last: BytesMut,
+    length: usize,
+}
+
+impl Gathering {
+    fn copy(&mut self, mut bytes: &[u8]) {
+        self.length += bytes.len();
+        while !bytes.is_empty() {
+            if self.last.len() == BLOCK {
+                let full = mem::replace(&mut self.last, BytesMut::with_capacity(BLOCK));
+                self.blocks.push(full.freeze());
+            }
+            let (now, later) = bytes.split_at(bytes.len().min(BLOCK - self.last.len()));
+            self.last.extend_from_slice(now);
+            bytes = later;
+        }
+    }
+
+    /// All of it.
+    fn take(&mut self) -> PutPayload {
+        let Self { mut blocks, last, .. } = mem::take(self);
+        blocks.push(last.freeze());
+        blocks.into_iter().collect()
+    }
 }
 
 /// A part on its way.
@@ -76,7 +110,7 @@ impl Flight {
             }
         }
         match self {
-            Self::Landed(result @ Err(_)) => std::mem::replace(result, Err(cancelled())).err(),
+            Self::Landed(result @ Err(_)) => mem::replace(result, Err(cancelled())).err(),
             _ => None,
         }
     }
@@ -96,7 +130,7 @@ impl Upload {
             marker: objects.at(marker)?,
             shared: shared.clone(),
             id: None,
-            buffer: BytesMut::new(),
+            filled: Gathering::default(),
             parts: Vec::new(),
             reserved: None,
         })
@@ -111,9 +145,9 @@ impl Upload {
     }
 
     /// The bytes, if they are fewer than one part and nothing was asked of the store yet; and what to hold until they are there.
-    pub(super) fn take_small(&mut self) -> Option<(Bytes, Option<OwnedSemaphorePermit>)> {
+    pub(super) fn take_small(&mut self) -> Option<(PutPayload, Option<OwnedSemaphorePermit>)> {
         let is_small = self.id.is_none() && self.parts.is_empty();
-        is_small.then(|| (std::mem::take(&mut self.buffer).freeze(), self.reserved.take()))
+        is_small.then(|| (self.filled.take(), self.reserved.take()))
     }
 
     /// Waits until the next part may go on its way, so that whoever ends this upload in the background holds no bytes that wait.
@@ -139,28 +173,15 @@ impl Upload {
         for chunk in chunks {
             let mut chunk = &chunk[..];
             while !chunk.is_empty() {
-                let (now, later) = chunk.split_at(chunk.len().min(part_size - self.buffer.len()));
-                self.copy(now);
+                let (now, later) = chunk.split_at(chunk.len().min(part_size - self.filled.length));
+                self.filled.copy(now);
                 chunk = later;
-                if self.buffer.len() == part_size {
+                if self.filled.length == part_size {
                     self.put().await?;
                 }
             }
         }
         Ok(())
-    }
-
-    /// Adds to the buffer, whose room never exceeds one part.
-    fn copy(&mut self, bytes: &[u8]) {
-        let room = self.buffer.capacity();
-        let needed = self.buffer.len() + bytes.len();
-        if needed > room {
-            let wanted = needed.max(room * 2).max(FIRST_ROOM).min(self.shared.place.part_size);
-            let mut larger = BytesMut::with_capacity(wanted.max(needed));
-            larger.extend_from_slice(&self.buffer);
-            self.buffer = larger;
-        }
-        self.buffer.extend_from_slice(bytes);
     }
 
     /// Makes the upload, and its marker, if that was not done yet.
@@ -179,7 +200,7 @@ impl Upload {
         Ok(id)
     }
 
-    /// Sends the buffer off as the next part.
+    /// Sends what was gathered off as the next part.
     async fn put(&mut self) -> Result<()> {
         if let Some(failure) = self.parts.iter_mut().find_map(Flight::failure) {
             return Err(failure);
@@ -189,13 +210,13 @@ impl Upload {
             Some(permit) => permit,
             None => self.permit().await?,
         };
-        let content = std::mem::take(&mut self.buffer).freeze();
+        let content = self.filled.take();
         let index = self.parts.len();
         self.parts.push(self.send(id, index, content, permit));
         Ok(())
     }
 
-    fn send(&self, id: Arc<str>, index: usize, content: Bytes, permit: OwnedSemaphorePermit) -> Flight {
+    fn send(&self, id: Arc<str>, index: usize, content: PutPayload, permit: OwnedSemaphorePermit) -> Flight {
         let Uploads { env, place, at_once, .. } = self.shared.clone();
         let (object, spawner) = (self.object.clone(), env.spawner.clone());
         let mut put = async move {
@@ -225,7 +246,7 @@ impl Upload {
     /// Those of the store.
     pub(crate) async fn finish(&mut self) -> Result<(String, Vec<String>)> {
         // A store wants at least one part, even if it is empty.
-        if !self.buffer.is_empty() || self.parts.is_empty() {
+        if self.filled.length > 0 || self.parts.is_empty() {
             self.put().await?;
         }
         self.reserved = None;
