@@ -293,22 +293,17 @@ impl SourceOptions {
                 return refuse("on_bad_record.dead_letter", "lies within `path`: it would be read itself");
             }
         }
-        if self.after_read.is_some() && matches!(place, SourcePlace::Objects(_)) {
-            return refuse(
-                "after_read",
-                "is about local files, and `path` is in an object store; leave it out",
-            );
-        }
         if !self.columns.is_empty() && self.format != Format::Parquet {
             return refuse("columns", "is for the format `parquet`: other formats are read whole");
         }
         #[cfg(feature = "parquet")]
         self.check_schema::<B>().map_err(|reason| Error::config(name("schema"), reason))?;
+        let watch = Watch::new(self, &place, &selection, base_dir, name)?;
         Ok(SourceConfig {
             place,
             split_size: self.split_size.0,
             on_bad_record,
-            watch: Watch::new(self, &selection, base_dir, name)?,
+            watch,
             selection,
             read: ReadOptions {
                 format: self.format,
