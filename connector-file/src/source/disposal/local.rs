@@ -93,3 +93,28 @@ impl Disposing<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use testkit::fs::SimFs;
+
+    use super::*;
+    use crate::source::SourceOptions;
+    use crate::source::split::RelativePath;
+
+    /// Once its only name was taken for the second of two.
+    #[test]
+    fn a_file_that_would_be_moved_to_where_it_is_stays_and_is_named() {
+        let fs = SimFs::new();
+        fs.put("/in/a", b"a\n").unwrap();
+        let options = SourceOptions::lines("/in/a");
+        let selection = Selection::new(&options, Path::new("/"), &str::to_owned).unwrap();
+        let file = FileState::from(fs.metadata(Path::new("/in/a")).unwrap());
+        let done = Done { generation: 0, path: RelativePath::new("a").unwrap(), file };
+        let (after, crash) = (AfterRead::Move("/in".into()), CrashPoints::none());
+        let disposing = Disposing { after: &after, fs: &fs, selection: &selection, crash: &crash };
+        let error = disposing.all(&[done]).unwrap_err();
+        assert!(error.to_string().starts_with("/in/a") && !error.is_retryable(), "{error}");
+        assert_eq!(fs.content("/in/a").unwrap(), b"a\n");
+    }
+}

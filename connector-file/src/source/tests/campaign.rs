@@ -19,9 +19,9 @@ use testkit::reference::Ledger;
 use testkit::surroundings::{Death, Surroundings};
 use testkit::{TestRow, files, sim};
 
-use super::store::{Fault, Op, TestStore};
 use super::watch::SECOND;
 use crate::source::*;
+use crate::store::{Fault, Op, TestStore};
 
 /// How many jobs a test runs for each kind.
 const SEEDS: u64 = 40;

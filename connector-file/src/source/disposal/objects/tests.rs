@@ -16,8 +16,8 @@ use crate::source::kept::Done;
 use crate::source::place::SourcePlace;
 use crate::source::select::Selection;
 use crate::source::split::{FileState, RelativePath};
-use crate::source::tests::store::{Fault, Op, TestStore};
 use crate::source::{FileSource, SourceOptions};
+use crate::store::{Fault, Op, TestStore};
 
 const NAMES: [&str; 2] = ["a", "d/b"];
 
