@@ -101,10 +101,6 @@ struct Listing {
 /// Lists a sink's directory.
 pub(crate) fn ls(args: &LsArgs) -> Result<(), Failure> {
     let env = connector_runtime::local::environment();
-    // What object stores are asked with.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime = runtime.map_err(|e| Failure::Configuration(format!("can't begin: {e}")))?;
-    let _entered = runtime.enter();
     let listing = look(&env, &target(args, &env)?)?;
     if args.json {
         show::json(&listing);

@@ -118,7 +118,7 @@ mod tests {
     }
 
     fn convert(schema: &str, texts: &[&str]) -> Result<Vec<String>> {
-        let env = connector_runtime::local::environment();
+        let env = testkit::sim::environment(&testkit::fs::SimFs::new(), 1);
         let bad = BadRecords::new(OnBadRecord::Skip, env, "convert", "1");
         let step = to_columns(&parse(schema).unwrap(), bad)?;
         let columns = step(Batch::new(batch(texts)))?;
