@@ -75,7 +75,8 @@ pub(crate) struct CheckArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct LsArgs {
-    /// The directory that the sink writes into.
+    /// The directory that the sink writes into, or the URL of a prefix of an object store, which is reached as the environment
+    /// says (`--file` takes the table `sink.store`).
     #[arg(value_name = "PATH", required_unless_present = "file", conflicts_with = "file")]
     pub(crate) path: Option<PathBuf>,
     /// The pipeline whose sink to look at. Its checkpoints tell what is pending and what is orphaned.

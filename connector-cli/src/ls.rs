@@ -1,13 +1,13 @@
-//! `connect ls`: what stands in a sink's directory. Moves nothing, and works while the job runs.
+//! `connect ls`: what stands in a sink's directory, or below its prefix of an object store. Moves nothing, and works while the job runs.
 
+mod place;
 mod show;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use connector_api::Error;
-use connector_api::env::{Access, FileSystem};
-use connector_file::sink::listing::{FileKind, ListedFile, PendingFile, list, pending};
+use connector_api::env::Environment;
+use connector_file::sink::listing::{FileKind, ListedFile, PendingFile, SinkObjects, pending};
 use connector_file::sink::{MANIFEST, Manifest};
 use connector_runtime::storage::Look;
 use serde::Serialize;
@@ -18,12 +18,14 @@ use crate::load::Loaded;
 use crate::registry;
 use crate::tree::Value;
 
+use place::Place;
+
 /// The connector whose sinks write into directories.
 const FILE: &str = "file";
 
 /// Where to look.
 struct Target {
-    dir: PathBuf,
+    place: Place,
     /// The checkpoints of the job that writes there.
     checkpoints: Option<PathBuf>,
     /// Whether a directory that is not there is empty: the job has not begun.
@@ -99,7 +101,7 @@ struct Listing {
 /// Lists a sink's directory.
 pub(crate) fn ls(args: &LsArgs) -> Result<(), Failure> {
     let env = connector_runtime::local::environment();
-    let listing = look(&*env.fs, &target(args)?)?;
+    let listing = look(&env, &target(args, &env)?)?;
     if args.json {
         show::json(&listing);
     } else {
@@ -108,17 +110,18 @@ pub(crate) fn ls(args: &LsArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn target(args: &LsArgs) -> Result<Target, Failure> {
+fn target(args: &LsArgs, env: &Environment) -> Result<Target, Failure> {
     let here = |path: &Path| {
         std::path::absolute(path).map_err(|e| Failure::Configuration(format!("{}: {e}", path.display())))
     };
     if let Some(path) = &args.path {
-        if path.to_str().is_some_and(|text| text.contains("://")) {
-            let reason = format!("{}: `connect ls` looks at local directories only", path.display());
-            return Err(Failure::Configuration(reason));
-        }
+        let refuse = |reason: String| Failure::Configuration(format!("{}: {reason}", path.display()));
+        let place = match SinkObjects::at(path).map_err(|e| refuse(e.to_string()))? {
+            Some(objects) => Place::objects(objects).map_err(refuse)?,
+            None => Place::Local(env.fs.clone(), here(path)?),
+        };
         let checkpoints = args.checkpoints.as_deref().map(here).transpose()?;
-        return Ok(Target { dir: here(path)?, checkpoints, may_be_missing: false });
+        return Ok(Target { place, checkpoints, may_be_missing: false });
     }
     let file = args.file.as_deref().unwrap_or(Path::new(""));
     let loaded = Loaded::read(file, &args.settings, &registry::registries())?;
@@ -128,11 +131,14 @@ fn target(args: &LsArgs) -> Result<Target, Failure> {
             format!("`connect ls` looks at what `{FILE}` writes, and this sink is `{}`", sink.connector);
         return Err(document.error("sink.connector", &reason));
     }
-    let path = match document.root.find("sink.path").0.map(|node| &node.value) {
+    let place = match document.root.find("sink.path").0.map(|node| &node.value) {
         Some(Value::Text(path)) if path.contains("://") => {
-            return Err(document.error("sink.path", "`connect ls` looks at local directories only"));
+            let objects = SinkObjects::of(&sink.options, Path::new("")).map_err(|e| loaded.explain(e))?;
+            let local = || document.error("sink.path", "is no URL of an object store");
+            let objects = objects.ok_or_else(local)?;
+            Place::objects(objects).map_err(|reason| document.error("sink.path", &reason))?
         }
-        Some(Value::Text(path)) => document.resolve(Path::new(path)),
+        Some(Value::Text(path)) => Place::Local(env.fs.clone(), document.resolve(Path::new(path))),
         _ => {
             return Err(
                 document.error("sink.path", "is missing; allowed: the directory that the files appear in")
@@ -140,27 +146,21 @@ fn target(args: &LsArgs) -> Result<Target, Failure> {
         }
     };
     let checkpoints = Some(document.resolve(&loaded.config.checkpoint.dir));
-    Ok(Target { dir: path, checkpoints, may_be_missing: true })
+    Ok(Target { place, checkpoints, may_be_missing: true })
 }
 
-fn look(fs: &dyn FileSystem, target: &Target) -> Result<Listing, Failure> {
-    let dir = &target.dir;
-    match fs.metadata(dir) {
-        Ok(found) if found.is_dir => {}
-        Ok(_) => return Err(Failure::Configuration(format!("{} is not a directory", dir.display()))),
-        Err(e) if target.may_be_missing && e.kind() == std::io::ErrorKind::NotFound => {}
-        Err(e) => return Err(Failure::Configuration(format!("{}: {e}", dir.display()))),
-    }
+fn look(env: &Environment, target: &Target) -> Result<Listing, Failure> {
+    let (fs, place) = (&*env.fs, &target.place);
     // The files first: what they were is then known to the checkpoints, or has been settled since.
-    let listed = list(fs, dir)?;
-    let counted = counted(fs, dir, &listed)?;
+    let listed = place.list(target.may_be_missing)?;
+    let counted = counted(place, &listed)?;
     let entry = |file: ListedFile, state, about| {
         let records = counted.get(&file.name).copied();
         entry(file, state, about, records)
     };
     let Some(checkpoints) = &target.checkpoints else {
         let files = listed.into_iter().map(|file| entry(file, State::Hidden, None)).collect();
-        return Ok(Listing { path: dir.display().to_string(), job: None, files });
+        return Ok(Listing { path: place.name(), job: None, files });
     };
     if let (Err(e), false) = (fs.metadata(checkpoints), target.may_be_missing) {
         return Err(Failure::Configuration(format!("{}: {e}", checkpoints.display())));
@@ -172,11 +172,10 @@ fn look(fs: &dyn FileSystem, target: &Target) -> Result<Listing, Failure> {
     for file in listed {
         let state = state(&file, &look, process.is_some(), &known);
         // An orphan that is gone by now was none: it was published, merged or swept since it was listed.
-        let is_gone = || matches!(fs.metadata(&dir.join(&file.name)), Err(e) if e.kind() == std::io::ErrorKind::NotFound);
-        if state == State::Orphaned && is_gone() {
+        if state == State::Orphaned && place.is_gone(&file.name)? {
             continue;
         }
-        let about = known.get(&file.name);
+        let about = known.get(file.known_as());
         files.push(entry(file, state, about));
     }
     let job = Job {
@@ -186,13 +185,13 @@ fn look(fs: &dyn FileSystem, target: &Target) -> Result<Listing, Failure> {
         attempt: look.attempts,
         process,
     };
-    Ok(Listing { path: dir.display().to_string(), job: Some(job), files })
+    Ok(Listing { path: place.name(), job: Some(job), files })
 }
 
 /// The state of a hidden file.
 fn state(file: &ListedFile, look: &Look, is_running: bool, known: &BTreeMap<String, PendingFile>) -> State {
     let Some(attempt) = file.kind.attempt() else { return State::Foreign };
-    if known.contains_key(&file.name) {
+    if known.contains_key(file.known_as()) {
         State::Pending
     } else if look.run == Some(attempt.run) {
         let is_newest = attempt.number >= look.attempts;
@@ -205,7 +204,7 @@ fn state(file: &ListedFile, look: &Look, is_running: bool, known: &BTreeMap<Stri
 }
 
 /// The records of visible files, as the manifests of their buckets say.
-fn counted(fs: &dyn FileSystem, dir: &Path, listed: &[ListedFile]) -> Result<BTreeMap<String, u64>, Failure> {
+fn counted(place: &Place, listed: &[ListedFile]) -> Result<BTreeMap<String, u64>, Failure> {
     let mut counted = BTreeMap::new();
     for file in listed {
         let (bucket, name) =
@@ -213,31 +212,13 @@ fn counted(fs: &dyn FileSystem, dir: &Path, listed: &[ListedFile]) -> Result<BTr
         if name != MANIFEST {
             continue;
         }
-        let path = dir.join(&file.name);
-        let Some(content) = read(fs, &path)? else { continue };
+        let Some(content) = place.read(&file.name)? else { continue };
         let below = if bucket.is_empty() { String::new() } else { format!("{bucket}/") };
-        let manifest = Manifest::read(&content, &path.display().to_string())?;
+        let manifest = Manifest::read(&content, &format!("{}/{}", place.name(), file.name))?;
         counted
             .extend(manifest.files.into_iter().map(|file| (format!("{below}{}", file.name), file.records)));
     }
     Ok(counted)
-}
-
-/// The content of a file; none when it is gone.
-fn read(fs: &dyn FileSystem, path: &Path) -> Result<Option<Vec<u8>>, Failure> {
-    let opened = fs.open(path, Access::Read).and_then(|file| {
-        let length = file.metadata()?.len;
-        Ok((file, usize::try_from(length).map_err(std::io::Error::other)?))
-    });
-    let (file, length) = match opened {
-        Ok(opened) => opened,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Error::io("read", path)(e).into()),
-    };
-    let mut content = vec![0; length];
-    let read = file.read_full_at(&mut content, 0).map_err(Error::io("read", path))?;
-    content.truncate(read);
-    Ok(Some(content))
 }
 
 fn entry(file: ListedFile, hidden: State, about: Option<&PendingFile>, counted: Option<u64>) -> Entry {
@@ -246,6 +227,7 @@ fn entry(file: ListedFile, hidden: State, about: Option<&PendingFile>, counted: 
         FileKind::Mark => (State::Mark, None),
         FileKind::InProgress(_) => (hidden, Some("part")),
         FileKind::Merging(_) => (hidden, Some("merge")),
+        FileKind::Uploading(_) => (hidden, Some("upload")),
         _ => (State::Foreign, None),
     };
     let attempt = file.kind.attempt();
@@ -253,7 +235,11 @@ fn entry(file: ListedFile, hidden: State, about: Option<&PendingFile>, counted: 
         name: file.name,
         state,
         kind,
-        bytes: file.bytes,
+        bytes: match file.kind {
+            // The marker's own length says nothing.
+            FileKind::Uploading(_) => about.map_or(0, |about| about.bytes),
+            _ => file.bytes,
+        },
         records: about.map(|about| about.records).or(counted).filter(|records| *records > 0),
         run: attempt.map(|attempt| attempt.run.to_string()),
         attempt: attempt.map(|attempt| attempt.number),

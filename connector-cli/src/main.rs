@@ -61,7 +61,8 @@ fn main() -> ExitCode {
                 DONE
             }
             Command::Options(args) => code(options::options(args)),
-            Command::Ls(args) => code(ls::ls(args)),
+            // It blocks, also on what an object store answers.
+            Command::Ls(args) => code(tokio::task::block_in_place(|| ls::ls(args))),
         }
     });
     runtime.shutdown_timeout(SHUTDOWN_PATIENCE);

@@ -211,6 +211,9 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, Unit};
     use testkit::fs::{PowerCut, SimFs};
     use testkit::sim;
 
@@ -240,6 +243,50 @@ mod tests {
             bad.settle().unwrap();
             assert!(fs.files().is_empty());
         });
+    }
+
+    /// Adds up all that is counted.
+    #[derive(Debug, Default)]
+    struct Counted(Arc<AtomicU64>);
+
+    impl metrics::Recorder for Counted {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            assert_eq!(key.name(), names::NUM_RECORDS_IN_ERRORS);
+            Counter::from_arc(self.0.clone())
+        }
+
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::noop()
+        }
+
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::noop()
+        }
+    }
+
+    #[test]
+    fn each_record_that_is_left_out_is_counted_once() {
+        for (policy, counts) in [
+            (OnBadRecord::Skip, true),
+            (OnBadRecord::DeadLetter("/dead".into()), true),
+            (OnBadRecord::Fail, false),
+        ] {
+            let counted = Counted::default();
+            metrics::with_local_recorder(&counted, || {
+                simulated(|_, bad| {
+                    let bad = bad(policy.clone());
+                    for offset in 0..1_234 {
+                        assert_eq!(bad.refuse("in/a", offset, "is no number", b"x").is_ok(), counts);
+                    }
+                    bad.settle().unwrap();
+                });
+            });
+            assert_eq!(counted.0.load(Ordering::Relaxed), if counts { 1_234 } else { 0 }, "{policy:?}");
+        }
     }
 
     #[test]

@@ -43,6 +43,11 @@ pub use factory::FileConnector;
 #[cfg(test)]
 extern crate self as connector_file;
 
+// What unit tests of source and sink share with the test targets.
+#[cfg(test)]
+#[path = "../tests/support/store.rs"]
+mod store;
+
 /// Where the bytes of released versions are.
 #[cfg(test)]
 fn golden<T: connector_api::Stored>() -> testkit::golden::Golden<T> {

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use connector_api::batch::RowBatch;
 use connector_api::{Batch, Error, MessageBatch, Result};
 use connector_file::bad::BadRecords;
+use connector_file::format::with_metadata;
 use connector_formats::ArrowBatch;
 use connector_formats::json::{JsonDecoder, encode};
 use schemars::JsonSchema;
@@ -63,18 +64,20 @@ pub(crate) fn to_columns(schema: &Schema, bad: BadRecords) -> Result<Step<Messag
         };
         let decoded = decoder.decode(&batch.rows)?;
         idle.lock().unwrap_or_else(PoisonError::into_inner).push(decoder);
-        if decoded.bad.is_empty() {
-            return Batch::with_timestamps(decoded.batch, batch.timestamps);
-        }
+        let kept: Vec<usize> = decoded.kept(batch.rows.rows()).collect();
         for record in &decoded.bad {
             let (file, offset) = place(&batch.rows, record.index);
             let value = batch.rows.get(record.index).value.unwrap_or_default();
             bad.refuse(&file, offset, &record.reason, value)?;
         }
+        let columns = with_metadata(decoded.batch, &batch.rows, &kept)?;
+        if decoded.bad.is_empty() {
+            return Batch::with_timestamps(columns, batch.timestamps);
+        }
         bad.settle()?;
         let times = &batch.timestamps;
-        let kept = decoded.kept(batch.rows.rows()).filter_map(|index| times.get(index).copied()).collect();
-        Batch::with_timestamps(decoded.batch, kept)
+        let times = kept.into_iter().filter_map(|index| times.get(index).copied()).collect();
+        Batch::with_timestamps(columns, times)
     }))
 }
 
@@ -91,4 +94,51 @@ fn place(batch: &MessageBatch, row: usize) -> (Cow<'_, str>, u64) {
 /// Turns batches of columns into JSON objects, one a row.
 pub(crate) fn to_messages(batch: Batch<ArrowBatch>) -> Result<Batch<MessageBatch>> {
     Batch::with_timestamps(encode(&batch.rows)?, batch.timestamps)
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::message::Column;
+    use connector_api::message::Span;
+    use connector_file::bad::OnBadRecord;
+
+    use super::*;
+
+    fn batch(texts: &[&str]) -> MessageBatch {
+        let (mut buffer, mut spans) = (String::new(), Vec::new());
+        for text in texts {
+            let start = buffer.len() as u32;
+            buffer.push_str(text);
+            spans.push(Span::new(start, buffer.len() as u32));
+        }
+        let offsets = (0..texts.len() as i64).map(|n| n * 10).collect::<Vec<_>>();
+        let batch = MessageBatch::from_spans(buffer.into(), spans).unwrap();
+        let batch = batch.with_column("file.path", Column::SameText("in/a".into())).unwrap();
+        batch.with_column("file.offset", Column::Integers(offsets.into())).unwrap()
+    }
+
+    fn convert(schema: &str, texts: &[&str]) -> Result<Vec<String>> {
+        let env = testkit::sim::environment(&testkit::fs::SimFs::new(), 1);
+        let bad = BadRecords::new(OnBadRecord::Skip, env, "convert", "1");
+        let step = to_columns(&parse(schema).unwrap(), bad)?;
+        let columns = step(Batch::new(batch(texts)))?;
+        let back = to_messages(columns)?.rows;
+        Ok(back.iter().map(|m| String::from_utf8(m.value.unwrap().to_vec()).unwrap()).collect())
+    }
+
+    #[test]
+    fn metadata_that_stands_beside_messages_becomes_columns_beside_theirs() {
+        let found = convert(r#"["a int64"]"#, &[r#"{"a":1}"#, "no object", r#"{"a":3}"#]).unwrap();
+        let expected = [
+            r#"{"a":1,"file.path":"in/a","file.offset":0}"#,
+            r#"{"a":3,"file.path":"in/a","file.offset":20}"#,
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_column_that_has_the_name_of_metadata_is_refused() {
+        let refused = convert(r#"["file.path string"]"#, &[r#"{"file.path":"x"}"#]).unwrap_err().to_string();
+        assert!(refused.contains("`file.path`") && refused.contains("`metadata`"), "{refused}");
+    }
 }

@@ -119,7 +119,8 @@ fn what_can_not_be_listed_is_refused_by_name() {
     place.connect(&["ls", "nowhere"]).assert_error(2, &["nowhere", "No such file"]);
     place.connect(&["ls", "file"]).assert_error(2, &["file is not a directory"]);
     place.connect(&["ls", "in", "--checkpoints", "gone"]).assert_error(2, &["gone"]);
-    place.connect(&["ls", "s3://bucket/x"]).assert_error(2, &["local directories only"]);
+    place.connect(&["ls", "memory://bucket/x"]).assert_error(2, &["memory://bucket/x", "within the process"]);
+    place.connect(&["ls", "ftp://bucket/x"]).assert_error(2, &["ftp://bucket/x", "not known"]);
     assert_eq!(place.connect(&["ls"]).code, 2);
     assert_eq!(place.connect(&["ls", "in", "--file", "p.toml"]).code, 2);
 }

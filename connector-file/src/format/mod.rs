@@ -42,6 +42,10 @@ use crate::bad::BadRecords;
 use crate::input::Input;
 use crate::source::{FileSplit, ReadOptions};
 
+#[cfg(feature = "parquet")]
+pub(crate) use arrow::clash;
+#[cfg(feature = "parquet")]
+pub use arrow::with_metadata;
 pub use batch::FileBatch;
 pub use compression::{Compressed, Compression};
 pub use delimited::{CsvOptions, CsvShape};

@@ -17,7 +17,7 @@ pub use objects::Store;
 pub use options::{StoreOptions, UploadOptions};
 
 pub(crate) use input::ObjectInput;
-pub(crate) use objects::{Completion, Object, Objects};
+pub(crate) use objects::{Completion, Object, Objects, Revision};
 pub(crate) use wait::wait;
 
 /// What the option `path` stands for, with the table `store`.

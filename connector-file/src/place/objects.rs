@@ -11,7 +11,10 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as Key;
-use object_store::{CopyMode, CopyOptions, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{
+    CopyMode, CopyOptions, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
+    PutPayload, UpdateVersion,
+};
 
 use super::errors::{is_absent, is_gone, store_error};
 
@@ -53,6 +56,10 @@ pub(crate) enum Completion {
     /// The store does not know the upload, or what was put into it.
     Unknown(String),
 }
+
+/// A state of an object, as the store tells it from others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Revision(UpdateVersion);
 
 impl Objects {
     pub(crate) fn new(store: Arc<dyn Store>, url: impl Into<Arc<str>>, prefix: impl Into<Arc<str>>) -> Self {
@@ -136,11 +143,44 @@ impl Objects {
 
     /// All bytes of a small object; none when it is not there.
     pub(crate) async fn read_all(&self, object: &Object) -> Result<Option<Bytes>> {
+        Ok(self.read_revision(object).await?.map(|(content, _)| content))
+    }
+
+    /// All bytes of a small object, and which state of it they are; none when it is not there.
+    pub(crate) async fn read_revision(&self, object: &Object) -> Result<Option<(Bytes, Revision)>> {
         let failed = |e| store_error("read", &object.url, e);
         match self.store.get_opts(&object.key, GetOptions::new()).await {
-            Ok(found) => Ok(Some(found.bytes().await.map_err(failed)?)),
+            Ok(found) => {
+                let (e_tag, version) = (found.meta.e_tag.clone(), found.meta.version.clone());
+                let revision = Revision(UpdateVersion { e_tag, version });
+                Ok(Some((found.bytes().await.map_err(failed)?, revision)))
+            }
             Err(e) if is_absent(&e) => Ok(None),
             Err(e) => Err(failed(e)),
+        }
+    }
+
+    /// Makes an object that is not there, or replaces this state of it, where the store can tell; says whether it did. It did not
+    /// when another state is there, which may be the same content: the answer to an earlier try may have been lost.
+    pub(crate) async fn put_over(
+        &self,
+        object: &Object,
+        content: Bytes,
+        over: Option<&Revision>,
+    ) -> Result<bool> {
+        let mode = over.map_or(PutMode::Create, |revision| PutMode::Update(revision.0.clone()));
+        let payload = PutPayload::from_bytes(content.clone());
+        match self.store.put_opts(&object.key, payload, PutOptions::from(mode)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                Ok(false)
+            }
+            // It was removed. A bucket that is not there is told by a put over nothing.
+            Err(object_store::Error::NotFound { .. }) if over.is_some() => Ok(false),
+            Err(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }) => {
+                self.put(object, content).await.map(|()| true)
+            }
+            Err(e) => Err(store_error("put", &object.url, e)),
         }
     }
 

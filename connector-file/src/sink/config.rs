@@ -361,12 +361,6 @@ impl SinkOptions {
             Place::Local(dir) => dir.clone(),
             Place::Objects(objects, below) => objects.below(below).url().into(),
         };
-        if self.on_finished.is_some() && matches!(place, Place::Objects(..)) {
-            return Err(error(
-                "on_finished",
-                "is about local directories, and `path` is in an object store; leave it out".into(),
-            ));
-        }
         let (upload, compaction) = (self.upload.as_ref(), self.compaction.as_ref());
         let place = SinkPlace::checked(place, upload, &self.rolling, compaction, error)?;
         Ok(SinkConfig {

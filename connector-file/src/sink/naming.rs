@@ -138,6 +138,7 @@ impl PartNames {
 pub(crate) enum HiddenKind {
     InProgress,
     Merging,
+    Uploading,
 }
 
 /// What a hidden file is and which attempt made it, for a sink of any prefix and suffix; none for a name that no sink gives.
@@ -146,9 +147,13 @@ pub(crate) fn hidden_kind(name: &str) -> Option<(HiddenKind, AttemptId)> {
     if let Some(part) = inner.strip_suffix(IN_PROGRESS) {
         return uid_within(part).map(|uid| (HiddenKind::InProgress, uid.attempt));
     }
-    let (part, uid) = inner.strip_suffix(COMPACTING)?.rsplit_once('.')?;
+    let (stem, kind) = match inner.strip_suffix(COMPACTING) {
+        Some(stem) => (stem, HiddenKind::Merging),
+        None => (inner.strip_suffix(UPLOADING)?, HiddenKind::Uploading),
+    };
+    let (part, uid) = stem.rsplit_once('.')?;
     let (part, uid) = (uid_within(part)?, parse_uid(uid)?);
-    (part.attempt.run == uid.attempt.run).then_some((HiddenKind::Merging, uid.attempt))
+    (part.attempt.run == uid.attempt.run).then_some((kind, uid.attempt))
 }
 
 /// Who made a part of any prefix and suffix: the last uid in its name that a counter follows.

@@ -216,6 +216,19 @@ impl SourceOptions {
         }
     }
 
+    /// A column of the schema, or one that is chosen, with the name of metadata that is wanted.
+    #[cfg(feature = "parquet")]
+    fn clash(&self) -> Option<(&'static str, &'static str)> {
+        let wanted = self.metadata.iter().map(|one| one.column());
+        wanted.into_iter().find_map(|name| {
+            let schema = self.schema.iter().flat_map(|schema| schema.columns());
+            if schema.into_iter().any(|column| column.name == name) {
+                return Some(("schema", name));
+            }
+            self.columns.iter().any(|column| column == name).then_some(("columns", name))
+        })
+    }
+
     /// What the rows are when they are read into batches `B`; none when that type can't carry them.
     pub(crate) fn payload<B: FileBatch>(&self) -> Option<Payload> {
         let fits = B::carries(self.format).is_ok();
@@ -276,8 +289,15 @@ impl SourceOptions {
         }
         let csv = self.csv.checked().map_err(|(option, reason)| Error::config(name(option), reason))?;
         if !self.metadata.is_empty() && !B::HAS_METADATA {
-            let reason = format!("can't be carried as {}: leave it out", B::NAME);
+            let reason = format!(
+                "can't be carried as {}, whose fields are those of the record: leave it out, or read messages",
+                B::NAME
+            );
             return refuse("metadata", &reason);
+        }
+        #[cfg(feature = "parquet")]
+        if let Some((option, column)) = self.clash() {
+            return refuse(option, &crate::format::clash(column));
         }
         if self.format == Format::Csv {
             B::reads_csv(&csv).map_err(|(option, reason)| Error::config(name(option), reason))?;
@@ -293,22 +313,17 @@ impl SourceOptions {
                 return refuse("on_bad_record.dead_letter", "lies within `path`: it would be read itself");
             }
         }
-        if self.after_read.is_some() && matches!(place, SourcePlace::Objects(_)) {
-            return refuse(
-                "after_read",
-                "is about local files, and `path` is in an object store; leave it out",
-            );
-        }
         if !self.columns.is_empty() && self.format != Format::Parquet {
             return refuse("columns", "is for the format `parquet`: other formats are read whole");
         }
         #[cfg(feature = "parquet")]
         self.check_schema::<B>().map_err(|reason| Error::config(name("schema"), reason))?;
+        let watch = Watch::new(self, &place, &selection, base_dir, name)?;
         Ok(SourceConfig {
             place,
             split_size: self.split_size.0,
             on_bad_record,
-            watch: Watch::new(self, &selection, base_dir, name)?,
+            watch,
             selection,
             read: ReadOptions {
                 format: self.format,

@@ -162,7 +162,7 @@ fn found_as(selection: &Selection, name: &str, object: Metadata) -> Result<Found
     }
 }
 
-fn text(path: &Path) -> Result<&str> {
+pub(super) fn text(path: &Path) -> Result<&str> {
     let reason = || Error::data(path.display().to_string(), None, "names of objects are UTF-8");
     path.to_str().ok_or_else(reason)
 }

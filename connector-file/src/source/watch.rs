@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::SourceOptions;
 use super::disposal::AfterRead;
+use super::place::SourcePlace;
 use super::select::Selection;
 
 /// In which order files are dealt to readers.
@@ -62,6 +63,7 @@ pub(super) fn default_retries() -> u32 {
 impl Watch {
     pub(super) fn new(
         options: &SourceOptions,
+        place: &SourcePlace,
         selection: &Selection,
         base_dir: &Path,
         name: &dyn Fn(&str) -> String,
@@ -94,7 +96,7 @@ impl Watch {
         }
         let after = options.after_read.as_ref();
         let after_read =
-            after.map(|after| after.checked(selection, base_dir, &name("after_read"))).transpose()?;
+            after.map(|after| after.checked(place, selection, base_dir, &name("after_read"))).transpose()?;
         let late = options.late_files.unwrap_or_default();
         Ok(Self {
             interval,

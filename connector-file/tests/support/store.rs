@@ -11,8 +11,10 @@ use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as Key;
 use object_store::{
     CopyMode, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartId, MultipartUpload,
-    ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    Result,
 };
+use testkit::fs::SimFs;
 
 /// An operation of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +42,13 @@ pub(crate) enum Fault {
     Denied,
 }
 
-/// A store in memory with faults. Clones share everything.
+/// A store in memory with faults. Clones share everything but the process that they live in.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TestStore {
     pub(crate) memory: MemoryStore,
     state: Arc<Mutex<State>>,
+    /// Who asks; none for one that never dies.
+    process: Option<SimFs>,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +62,19 @@ struct State {
     slow: bool,
     flying: usize,
     most_flying: usize,
+    without_conditional_puts: bool,
+    /// After how many operations the process dies, and whether the last of them takes effect.
+    death: Option<(u64, Fault)>,
+    before: Option<(Op, Before)>,
+}
+
+/// What happens before an operation.
+struct Before(Box<dyn FnOnce() + Send>);
+
+impl fmt::Debug for Before {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Before")
+    }
 }
 
 impl TestStore {
@@ -79,6 +96,12 @@ impl TestStore {
     #[allow(dead_code, reason = "not every test target injects single faults")]
     pub(crate) fn fail(&self, op: Op, fault: Fault) {
         self.state().rules.push((op, fault));
+    }
+
+    /// Whether an operation is still to fail.
+    #[allow(dead_code, reason = "not every test target injects single faults")]
+    pub(crate) fn will_fail(&self) -> bool {
+        !self.state().rules.is_empty()
     }
 
     #[allow(dead_code, reason = "not every test target asks for it")]
@@ -137,16 +160,54 @@ impl TestStore {
         }
     }
 
+    /// The store as this process sees it: all operations fail once it is dead. Faults that were to come are forgotten.
+    #[allow(dead_code, reason = "not every test target lets processes die")]
+    pub(crate) fn within(&self, process: &SimFs) -> Self {
+        let mut state = self.state();
+        state.death = None;
+        state.rules.clear();
+        drop(state);
+        Self { process: Some(process.clone()), ..self.clone() }
+    }
+
+    /// The process dies at this operation from now on, before it or after it.
+    #[allow(dead_code, reason = "not every test target lets processes die")]
+    pub(crate) fn die_at(&self, nth: u64, fault: Fault) {
+        self.state().death = Some((nth, fault));
+    }
+
+    #[allow(dead_code, reason = "not every test target asks for it")]
+    pub(crate) fn without_conditional_puts(&self) {
+        self.state().without_conditional_puts = true;
+    }
+
+    /// Does this before the next operation of the kind.
+    #[allow(dead_code, reason = "not every test target asks for it")]
+    pub(crate) fn before(&self, op: Op, work: Box<dyn FnOnce() + Send>) {
+        self.state().before = Some((op, Before(work)));
+    }
+
     async fn around<T>(&self, op: Op, key: &Key, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let fault = {
+        let before = self.state().before.take_if(|(wanted, _)| *wanted == op);
+        if let Some((_, Before(work))) = before {
+            work();
+        }
+        let (fault, dies) = {
             let mut state = self.state();
             state.log.push((op, key.to_string()));
             if state.broken {
                 return Err(failure("the store is broken"));
             }
+            let dies = self.process.as_ref().and_then(|process| state.dies_now(process));
             let at = state.rules.iter().position(|rule| rule.0 == op);
-            at.map(|at| state.rules.remove(at).1)
+            (at.map(|at| state.rules.remove(at).1), dies)
         };
+        if let Some(fault) = dies {
+            if fault == Fault::After {
+                work.await?;
+            }
+            return Err(failure("the process is dead"));
+        }
         match fault {
             None => work.await,
             Some(Fault::Before) => Err(failure("connection refused")),
@@ -158,6 +219,22 @@ impl TestStore {
                 Err(failure("connection reset before the answer"))
             }
         }
+    }
+}
+
+impl State {
+    /// Whether the process is dead, or dies now, and if so whether before or after the operation.
+    fn dies_now(&mut self, process: &SimFs) -> Option<Fault> {
+        if process.is_frozen() {
+            return Some(Fault::Before);
+        }
+        let (left, fault) = self.death?;
+        self.death = Some((left.saturating_sub(1), fault));
+        if left > 1 {
+            return None;
+        }
+        process.freeze();
+        Some(fault)
     }
 }
 
@@ -216,6 +293,9 @@ impl MultipartStore for TestStore {
 #[async_trait]
 impl ObjectStore for TestStore {
     async fn put_opts(&self, key: &Key, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        if self.state().without_conditional_puts && !matches!(opts.mode, PutMode::Overwrite) {
+            return Err(Error::NotImplemented { operation: "put".into(), implementer: "TestStore".into() });
+        }
         self.around(Op::Put, key, self.memory.put_opts(key, payload, opts)).await
     }
 

@@ -6,10 +6,11 @@ use connector_base::reader::{Fetched, Positions};
 use connector_formats::ArrowBatch;
 use connector_formats::json::{JsonDecoder, encode};
 
+use super::stamp::with_metadata;
 use crate::bad::BadRecords;
 use crate::format::delimited::CsvDecoder;
 use crate::format::lines::LineReader;
-use crate::format::{Decode, Encode, Gathered, Opening};
+use crate::format::{Decode, Encode, Gathered, Opening, Stamp};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -24,12 +25,13 @@ pub(super) struct JsonLines {
     lines: LineReader,
     decoder: JsonDecoder,
     bad: BadRecords,
+    stamp: Stamp,
 }
 
 impl JsonLines {
     pub(super) fn new(opening: Opening<'_>) -> Result<Self> {
-        let (decoder, bad) = (decoder(&opening)?, opening.bad.clone());
-        Ok(Self { lines: LineReader::new(opening)?, decoder, bad })
+        let (decoder, bad, stamp) = (decoder(&opening)?, opening.bad.clone(), opening.stamp());
+        Ok(Self { lines: LineReader::new(opening)?, decoder, bad, stamp })
     }
 }
 
@@ -50,12 +52,23 @@ impl Decode<ArrowBatch> for JsonLines {
         if decoded.batch.rows() == 0 {
             return Ok(Some(Fetched::Position(end)));
         }
-        let mut positions: Vec<u64> = decoded.kept(rows).map(|index| lines.position(index + 1)).collect();
+        let kept: Vec<usize> = decoded.kept(rows).collect();
+        let mut positions: Vec<u64> = kept.iter().map(|index| lines.position(index + 1)).collect();
         // What is left out behind the last row is not met again.
         if let Some(last) = positions.last_mut() {
             *last = end;
         }
-        Ok(Some(Fetched::rows(Batch::new(decoded.batch), Positions::Each(positions))))
+        let mut batch = decoded.batch;
+        if !self.stamp.is_empty() {
+            // Behind a byte order mark the first record begins later.
+            let shift = records.value_spans().first().zip(lines.batch.value_spans().first());
+            let shift =
+                shift.and_then(|(a, b)| Some(a.range()?.start - b.range()?.start)).unwrap_or(0) as u64;
+            let begins = |row| lines.position(row) + if row == 0 { shift } else { 0 };
+            let stamped = self.stamp.on(records, |_| (0..rows).map(begins).collect())?;
+            batch = with_metadata(batch, &stamped, &kept)?;
+        }
+        Ok(Some(Fetched::rows(Batch::new(batch), Positions::Each(positions))))
     }
 }
 
@@ -121,11 +134,14 @@ impl Decode<ArrowBatch> for CsvColumns {
         if decoded.batch.rows() == 0 {
             return Ok(Some(Fetched::Position(end)));
         }
-        let mut after: Vec<u64> = decoded.kept(rows).map(|index| behind(index + 1)).collect();
+        let kept: Vec<usize> = decoded.kept(rows).collect();
+        let mut after: Vec<u64> = kept.iter().map(|index| behind(index + 1)).collect();
         if let Some(last) = after.last_mut() {
             *last = end;
         }
-        Ok(Some(Fetched::rows(Batch::new(decoded.batch), Positions::Each(after))))
+        // They stand beside the records already.
+        let columns = with_metadata(decoded.batch, &batch, &kept)?;
+        Ok(Some(Fetched::rows(Batch::new(columns), Positions::Each(after))))
     }
 }
 

@@ -4,11 +4,15 @@ mod chunks;
 mod json;
 mod read;
 mod rewrite;
+mod stamp;
 mod write;
 
 use connector_api::factory::Payload;
 use connector_api::{Error, Result};
 use connector_formats::ArrowBatch;
+
+pub(crate) use stamp::clash;
+pub use stamp::with_metadata;
 
 use super::batch::not_carried;
 use super::field::FieldValue;
@@ -18,7 +22,7 @@ use crate::sink::WriteOptions;
 
 impl FileBatch for ArrowBatch {
     const NAME: &'static str = "batches of Arrow";
-    const HAS_METADATA: bool = false;
+    const HAS_METADATA: bool = true;
     const TYPED: bool = true;
 
     fn carries(format: Format) -> Result<(), String> {

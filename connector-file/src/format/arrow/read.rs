@@ -13,7 +13,8 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::PageIndexPolicy;
 
 use super::chunks::{Chunks, Group, groups};
-use crate::format::{Decode, Opening};
+use super::stamp::{append, check_names};
+use crate::format::{Decode, Opening, Stamp};
 
 /// The most rows of a batch.
 const MOST_ROWS: u64 = 8 << 10;
@@ -27,6 +28,7 @@ pub(super) struct ParquetDecoder {
     chunks: Chunks,
     metadata: ArrowReaderMetadata,
     columns: Vec<String>,
+    stamp: Stamp,
     /// Those left to read.
     groups: VecDeque<Group>,
     open: Option<Open>,
@@ -50,9 +52,13 @@ impl fmt::Debug for ParquetDecoder {
 
 impl ParquetDecoder {
     pub(super) fn new(opening: Opening<'_>) -> Result<Self> {
+        let stamp = opening.stamp();
         let Opening { options, split, input, .. } = opening;
         let chunks = Chunks::new(input);
         let metadata = open(&chunks, PageIndexPolicy::Skip)?;
+        if options.columns.is_empty() {
+            check_names(chunks.input().origin(), metadata.schema(), &stamp.names())?;
+        }
         let position = split.position.unwrap_or(0);
         let mine = groups(&chunks, metadata.metadata())?.into_iter().filter(|group| {
             (split.offset..split.end()).contains(&group.start)
@@ -60,7 +66,7 @@ impl ParquetDecoder {
                 && group.first_row + group.rows > position
         });
         let groups = mine.collect();
-        Ok(Self { metadata, columns: options.columns.clone(), groups, open: None, position, chunks })
+        Ok(Self { metadata, columns: options.columns.clone(), stamp, groups, open: None, position, chunks })
     }
 
     /// Begins the next row group; none when all were read.
@@ -150,10 +156,10 @@ impl Decode<ArrowBatch> for ParquetDecoder {
                 continue;
             };
             let batch = if self.columns.is_empty() { batch } else { in_order(batch, &self.columns)? };
-            let rows = batch.num_rows() as u64;
-            open.next = next + rows;
-            let batch = ArrowBatch::from(batch);
-            debug_assert_eq!(batch.rows() as u64, rows);
+            let rows = batch.num_rows();
+            open.next = next + rows as u64;
+            let batch = append(ArrowBatch::from(batch), self.stamp.arrays(next, rows))?;
+            debug_assert_eq!(batch.rows(), rows);
             let positions = Positions::by(move |n| next + n as u64);
             return Ok(Some(Fetched::rows(Batch::new(batch), positions)));
         }

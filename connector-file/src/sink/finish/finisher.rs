@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use connector_api::Result;
 use connector_api::env::Environment;
 use connector_api::id::CheckpointId;
 use connector_api::sink::{Checkpoint, Operator, OperatorContext, Output, Prepare};
+use connector_api::{Error, Result};
 
 use super::OnFinished;
 use super::manifest::{MANIFEST, Manifest, ManifestFile, SUCCESS};
-use super::marks::{LocalMarks, MarkStore};
+use super::marks::{LocalMarks, MarkStore, ObjectMarks};
 use super::state::FinisherState;
 use crate::sink::committable::FileCommittable;
 use crate::sink::config::SinkConfig;
 use crate::sink::naming::{self, Uid};
+use crate::sink::place::SinkPlace;
 
 /// Counts what became visible, and writes when none of a bucket's parts is missing. What it writes is a set of names that
 /// only grows, so it may be written again from any state.
@@ -41,7 +42,10 @@ impl Finisher {
         states: Vec<FinisherState>,
     ) -> Self {
         let env = context.env.clone();
-        let marks = Arc::new(LocalMarks { env: env.clone(), dir: config.dir.clone() });
+        let marks: Arc<dyn MarkStore> = match &config.place {
+            SinkPlace::Local => Arc::new(LocalMarks { env: env.clone(), dir: config.dir.clone() }),
+            SinkPlace::Objects(place) => Arc::new(ObjectMarks { objects: place.objects.clone() }),
+        };
         let mut open: BTreeMap<String, FinisherState> = BTreeMap::new();
         for state in states {
             let known = open.entry(state.bucket.clone()).or_default();
@@ -107,13 +111,6 @@ fn mark(
     let within = |name: &str| naming::within(bucket, name);
     let [first, second] = names;
     if on.manifest {
-        let name = within(MANIFEST);
-        let before = marks.read(&name)?;
-        let is_new = before.is_none();
-        let mut manifest = match before {
-            Some(content) => Manifest::read(&content, &name)?,
-            None => Manifest::new(bucket),
-        };
         let mut there = Vec::with_capacity(files.len());
         for file in files {
             // After going back, what was committed may have become visible as part of another file.
@@ -123,16 +120,35 @@ fn mark(
                 tracing::warn!(file = %within(&file.name), "was committed and is not there: the manifest leaves it out");
             }
         }
-        if manifest.extend(there) || is_new {
-            marks.put(&name, &manifest.to_json()?, &naming::hidden(&within(first)))?;
-        }
+        extend(marks, bucket, &there, &naming::hidden(&within(first)))?;
         env.crash.hit("file-bucket-finisher/after-manifest");
     }
     let name = within(SUCCESS);
     if on.success && !marks.is_there(&name)? {
-        marks.put(&name, b"", &naming::hidden(&within(second)))?;
+        // Who was here first wrote the same.
+        marks.put(&name, b"", None, &naming::hidden(&within(second)))?;
     }
     Ok(())
+}
+
+/// How often a manifest is read anew that somebody else wrote meanwhile. Only an attempt that was given up and still lives does.
+const TRIES: usize = 5;
+
+/// Adds files to the manifest of a bucket, which is made if it is not there.
+fn extend(marks: &dyn MarkStore, bucket: &str, files: &[ManifestFile], hidden: &str) -> Result<()> {
+    let name = naming::within(bucket, MANIFEST);
+    for _ in 0..TRIES {
+        let before = marks.read(&name)?;
+        let mut manifest = match &before {
+            Some(file) => Manifest::read(&file.content, &name)?,
+            None => Manifest::new(bucket),
+        };
+        let lacks = manifest.extend(files.iter().cloned()) || before.is_none();
+        if !lacks || marks.put(&name, &manifest.to_json()?, before.as_ref(), hidden)? {
+            return Ok(());
+        }
+    }
+    Err(Error::Cancelled(format!("the manifest {name}, which somebody else writes, too,").into()))
 }
 
 #[async_trait]

@@ -4,20 +4,31 @@ use std::fmt::Debug;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use connector_api::env::{Access, Environment, Rename};
 use connector_api::{Error, Result};
 
+use crate::place::{Objects, Revision, wait};
 use crate::sink::local::{look, sync_dirs};
 use crate::sink::naming;
+
+/// A small file as it was read.
+#[derive(Clone, Debug)]
+pub(crate) struct MarkFile {
+    pub(crate) content: Bytes,
+    /// Which state of an object this is.
+    revision: Option<Revision>,
+}
 
 /// Reads and writes small files beside the parts. Its calls block. Names are below the sink's base directory.
 pub(crate) trait MarkStore: Send + Sync + Debug {
     /// The content of a file; none when there is none.
-    fn read(&self, name: &str) -> Result<Option<Vec<u8>>>;
+    fn read(&self, name: &str) -> Result<Option<MarkFile>>;
 
-    /// Writes a file, or replaces it, at once and durably: whoever reads finds the content before or this one. `hidden` is a
-    /// name that this one may use until then, in the same directory, and that nobody else was given.
-    fn put(&self, name: &str, content: &[u8], hidden: &str) -> Result<()>;
+    /// Writes a file in place of what was read, or of nothing, at once and durably: whoever reads finds the content before or this
+    /// one. Says whether it did: not when something else stands there, where the store can tell. `hidden` is a name that this one
+    /// may use until then, in the same directory, and that nobody else was given.
+    fn put(&self, name: &str, content: &[u8], over: Option<&MarkFile>, hidden: &str) -> Result<bool>;
 
     /// Whether a file is there.
     fn is_there(&self, name: &str) -> Result<bool>;
@@ -37,7 +48,7 @@ impl LocalMarks {
 }
 
 impl MarkStore for LocalMarks {
-    fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+    fn read(&self, name: &str) -> Result<Option<MarkFile>> {
         let path = naming::path_in(&self.dir, name)?;
         let file = match self.env.fs.open(&path, Access::Read) {
             Ok(file) => file,
@@ -48,10 +59,10 @@ impl MarkStore for LocalMarks {
         let mut content = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
         let read = file.read_full_at(&mut content, 0).map_err(Error::io("read", &path))?;
         content.truncate(read);
-        Ok(Some(content))
+        Ok(Some(MarkFile { content: content.into(), revision: None }))
     }
 
-    fn put(&self, name: &str, content: &[u8], hidden: &str) -> Result<()> {
+    fn put(&self, name: &str, content: &[u8], _: Option<&MarkFile>, hidden: &str) -> Result<bool> {
         let (path, staged) = (naming::path_in(&self.dir, name)?, naming::path_in(&self.dir, hidden)?);
         let file = self.env.fs.open(&staged, Access::CreateNew).map_err(Error::io("create", &staged))?;
         file.write_all_at(content, 0).map_err(Error::io("write", &staged))?;
@@ -60,10 +71,33 @@ impl MarkStore for LocalMarks {
         let renamed = self.env.fs.rename(&staged, &path, Rename::Replace);
         renamed.map_err(Error::io(format!("rename to {}", path.display()), &staged))?;
         self.env.crash.hit("file-bucket-finisher/after-rename");
-        self.sync(&path)
+        self.sync(&path)?;
+        Ok(true)
     }
 
     fn is_there(&self, name: &str) -> Result<bool> {
         Ok(look(&self.env, &naming::path_in(&self.dir, name)?)?.is_some())
+    }
+}
+
+/// In an object store: put in one request, over nothing but what was read.
+#[derive(Clone, Debug)]
+pub(crate) struct ObjectMarks {
+    pub(crate) objects: Objects,
+}
+
+impl MarkStore for ObjectMarks {
+    fn read(&self, name: &str) -> Result<Option<MarkFile>> {
+        let found = wait(self.objects.read_revision(&self.objects.at(name)?))??;
+        Ok(found.map(|(content, revision)| MarkFile { content, revision: Some(revision) }))
+    }
+
+    fn put(&self, name: &str, content: &[u8], over: Option<&MarkFile>, _: &str) -> Result<bool> {
+        let over = over.and_then(|file| file.revision.as_ref());
+        wait(self.objects.put_over(&self.objects.at(name)?, Bytes::copy_from_slice(content), over))?
+    }
+
+    fn is_there(&self, name: &str) -> Result<bool> {
+        Ok(wait(self.objects.look(&self.objects.at(name)?))??.is_some())
     }
 }

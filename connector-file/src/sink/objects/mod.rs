@@ -18,7 +18,6 @@ mod sweep;
 mod upload;
 
 pub(crate) use compaction::{merge, still_hidden};
-#[cfg(test)]
 pub(crate) use marker::Marker;
 pub(crate) use publish::publish;
 pub(crate) use staging::ObjectStaging;

@@ -1,8 +1,9 @@
 //! Random jobs with buckets and random deaths: every line exactly once in its bucket, and what is said of a finished bucket is
 //! true.
 
+mod world;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,16 +14,16 @@ use connector_api::sink::{
 };
 use connector_api::{Batch, Error, MessageBatch, Result};
 use testkit::crash::CrashRecorder;
-use testkit::fs::{Fault, OpKind, PowerCut, Rule, SimFs};
 use testkit::random::SeededRandom;
 use testkit::sim;
 
+use self::world::World;
 use super::host::{Attempt, Start, Stored};
-use super::{DIR, batch, names};
+use super::{DIR, batch};
 use crate::sink::config::{Compaction, Merge, Rolling, SinkOptions};
 use crate::sink::finish::Finisher;
 use crate::sink::{
-    BucketOptions, CRASH_POINTS, FINISHER_UID, FileCommittable, FileSink, FinishedBucket, MANIFEST, Manifest,
+    BucketOptions, CRASH_POINTS, FINISHER_UID, FileCommittable, FinishedBucket, MANIFEST, Manifest,
     OnFinished, SUCCESS, naming,
 };
 
@@ -48,7 +49,7 @@ enum By {
 
 struct Job {
     coins: SeededRandom,
-    fs: SimFs,
+    world: World,
     options: SinkOptions,
     by: By,
     /// Whether watermarks never pass a row that is still to come.
@@ -64,7 +65,7 @@ struct Job {
 }
 
 impl Job {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, world: World) -> Self {
         let coins = SeededRandom::new(seed);
         let by = [By::Field, By::Event, By::Event, By::Processing][coins.below(4) as usize];
         let mut buckets = match by {
@@ -93,8 +94,8 @@ impl Job {
         let is_honest = coins.chance(60);
         Self {
             coins,
-            fs: SimFs::new(),
-            options,
+            options: world.fit(options),
+            world,
             by,
             is_honest,
             is_hasty: false,
@@ -109,8 +110,8 @@ impl Job {
     /// The numbers of the visible lines, by bucket.
     fn visible(&self) -> BTreeMap<String, Vec<usize>> {
         let mut found: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        for name in names(&self.fs, false) {
-            let content = String::from_utf8(self.fs.content(Path::new(DIR).join(&name)).unwrap()).unwrap();
+        for name in self.world.names(false) {
+            let content = String::from_utf8(self.world.content(&name).unwrap()).unwrap();
             let lines = found.entry(naming::split(&name).0.to_owned()).or_default();
             for text in content.lines() {
                 let i = serde_json::from_str::<serde_json::Value>(text).unwrap()["i"].as_u64().unwrap();
@@ -134,7 +135,7 @@ impl Job {
     }
 
     fn mark(&self, bucket: &str, name: &str) -> Option<Vec<u8>> {
-        self.fs.content(Path::new(DIR).join(bucket).join(name)).ok()
+        self.world.content(&naming::within(bucket, name))
     }
 
     /// What any reader may see at any moment.
@@ -156,9 +157,8 @@ impl Job {
                 let manifest = Manifest::read(&content, bucket).unwrap();
                 assert_eq!(manifest.bucket, *bucket);
                 for file in manifest.files {
-                    let content = self.fs.content(Path::new(DIR).join(bucket).join(&file.name));
-                    let content =
-                        content.unwrap_or_else(|e| panic!("{bucket}: {} is listed: {e}", file.name));
+                    let content = self.world.content(&naming::within(bucket, &file.name));
+                    let content = content.unwrap_or_else(|| panic!("{bucket}: {} is listed", file.name));
                     let records = content.iter().filter(|b| **b == b'\n').count() as u64;
                     assert_eq!((file.bytes, file.records), (content.len() as u64, records));
                     listed.insert(file.name);
@@ -183,7 +183,7 @@ impl Job {
         let visible = self.visible();
         let all: BTreeSet<usize> = visible.values().flatten().copied().collect();
         assert_eq!(all.len(), LINES);
-        assert_eq!(names(&self.fs, true), [""; 0], "hidden files are left");
+        assert_eq!(self.world.names(true), [""; 0], "hidden files are left");
         for bucket in visible.keys() {
             let marked = self.mark(bucket, SUCCESS).is_some();
             assert_eq!(marked, self.options.on_finished.is_some(), "{bucket}");
@@ -191,7 +191,7 @@ impl Job {
                 let manifest = Manifest::read(&self.mark(bucket, MANIFEST).unwrap(), bucket).unwrap();
                 let listed: Vec<_> =
                     manifest.files.into_iter().map(|f| naming::within(bucket, &f.name)).collect();
-                let mut there = names(&self.fs, false);
+                let mut there = self.world.names(false);
                 there.retain(|name| naming::split(name).0 == bucket);
                 there.sort_unstable();
                 assert_eq!(listed, there, "{bucket}: the manifest lists what is there");
@@ -204,49 +204,24 @@ impl Job {
             assert!(death < 200, "the job makes no progress");
             let recorder = CrashRecorder::new();
             if death < deaths {
-                self.choose_death(&recorder);
+                self.world.choose_death(&self.coins, &recorder);
             }
             let ended = self.attempt(&recorder).await;
             self.points_hit.extend(recorder.hits().into_keys());
             match ended {
                 Ok(true) => break,
                 Ok(false) => {}
-                Err(e) if self.fs.is_frozen() || is_injected(&e) => {}
+                Err(e) if self.world.fs.is_frozen() || is_injected(&e) => {}
                 Err(e) => panic!("{e}"),
             }
-            self.fs.clear_faults();
-            if self.fs.is_frozen() {
-                self.fs = if self.coins.chance(50) {
-                    self.fs.process_crash()
-                } else {
-                    self.fs.power_cut(PowerCut::Seeded(self.coins.below(u64::MAX)))
-                };
-            }
+            self.world.go_on(&self.coins);
             self.scan(false);
         }
         self.check_the_end();
     }
 
-    fn choose_death(&self, recorder: &CrashRecorder) {
-        let below = |n| self.coins.below(n);
-        match below(10) {
-            0..5 => {
-                let point = CRASH_POINTS[below(CRASH_POINTS.len() as u64) as usize];
-                recorder.kill_at(point, 1 + below(4), &self.fs);
-            }
-            5..8 => self.fs.freeze_at(self.fs.operations() + 1 + below(250)),
-            8 => {
-                let kinds = [OpKind::Create, OpKind::Rename, OpKind::SyncDir, OpKind::Write, OpKind::Sync];
-                let faults = [Fault::Eio, Fault::NoSpace, Fault::SyncLoss { forget: true }];
-                let rule = Rule::on(kinds[below(5) as usize], faults[below(3) as usize]);
-                self.fs.inject(rule.nth(1 + below(20)));
-            }
-            _ => {}
-        }
-    }
-
     fn plan(&self) -> Result<SinkPlan<MessageBatch>> {
-        let sink = FileSink::<MessageBatch>::new(&self.options, Path::new("/"))?;
+        let sink = self.world.sink(&self.options)?;
         let mut plan = sink.plan()?;
         if self.is_hasty && !plan.post_commit.is_empty() {
             let (config, on) = (sink.config.clone(), OnFinished::default());
@@ -278,7 +253,7 @@ impl Job {
 
     async fn attempt(&mut self, recorder: &CrashRecorder) -> Result<bool> {
         self.attempts += 1;
-        let mut env = sim::environment(&self.fs, self.coins.below(u64::MAX));
+        let mut env = sim::environment(&self.world.fs, self.coins.below(u64::MAX));
         env.crash = recorder.points();
         let plan = self.plan()?;
         let from = self.retained.last().cloned();
@@ -301,7 +276,7 @@ impl Job {
                 Err(e) => break Err(e),
             }
         };
-        if !self.fs.is_frozen() {
+        if !self.world.fs.is_frozen() {
             attempt.close().await;
         }
         ended
@@ -314,7 +289,7 @@ impl Job {
         attempt: &mut Attempt,
         position: &mut usize,
     ) -> Result<Option<bool>> {
-        if self.fs.is_frozen() {
+        if self.world.fs.is_frozen() {
             return Ok(Some(false));
         }
         let ended = *position == LINES;
@@ -347,7 +322,7 @@ impl Job {
         self.last_id += 1;
         let id = self.last_id;
         let stored = attempt.checkpoint(id, position, flush).await?;
-        if self.coins.chance(15) || self.fs.is_frozen() {
+        if self.coins.chance(15) || self.world.fs.is_frozen() {
             return Ok(false);
         }
         let is_empty = stored.stages.values().all(Vec::is_empty) && stored.pending.is_empty();
@@ -356,7 +331,7 @@ impl Job {
             self.retained.remove(0);
         }
         if self.coins.chance(10) {
-            self.fs.freeze();
+            self.world.fs.freeze();
         }
         let notice = !self.coins.chance(15);
         if notice && self.coins.chance(50) {
@@ -373,7 +348,7 @@ impl Job {
 }
 
 fn is_injected(error: &Error) -> bool {
-    matches!(error, Error::Io { .. } | Error::Cancelled(_)) && error.is_retryable()
+    matches!(error, Error::Io { .. } | Error::Cancelled(_) | Error::Connector { .. }) && error.is_retryable()
 }
 
 /// A finisher that waits for one part of a bucket, and for no merge.
@@ -425,12 +400,28 @@ fn seeds() -> std::ops::Range<u64> {
 
 #[test]
 fn every_line_is_in_its_bucket_once_and_a_finished_bucket_is_whole_whenever_the_job_dies() {
+    campaign(|_| World::local(), |point| super::campaign::OF_OBJECTS.iter().any(|part| point.contains(part)));
+}
+
+#[test]
+fn in_an_object_store_every_line_is_in_its_bucket_once_and_a_finished_bucket_is_whole() {
+    // No file is written, synced or renamed.
+    let of_files = ["-write", "-sync", "-rename", "writer/after-create"];
+    let is_of_files = |point: &str| {
+        !point.contains("bucket") && of_files.iter().any(|part| point.contains(part))
+            || point.contains("finisher") && point.contains("-rename")
+    };
+    campaign(|seed| World::objects(seed % 4 > 0), is_of_files);
+}
+
+/// Runs many jobs; `is_elsewhere` names the crash points that jobs in this world don't come by.
+fn campaign(world: impl Fn(u64) -> World, is_elsewhere: impl Fn(&str) -> bool) {
     let mut hit = BTreeSet::new();
     let mut early = 0;
     for seed in seeds() {
         println!("seed {seed}");
         sim::run(async {
-            let mut job = Job::new(seed);
+            let mut job = Job::new(seed, world(seed));
             let deaths = job.coins.below(8);
             job.run(deaths).await;
             hit.extend(job.points_hit);
@@ -440,8 +431,7 @@ fn every_line_is_in_its_bucket_once_and_a_finished_bucket_is_whole_whenever_the_
     if seeds().count() >= 400 {
         let never: Vec<_> = CRASH_POINTS
             .iter()
-            .filter(|point| !hit.contains(*point) && !point.contains("after-cut"))
-            .filter(|point| !super::campaign::OF_OBJECTS.iter().any(|part| point.contains(part)))
+            .filter(|point| !hit.contains(*point) && !point.contains("after-cut") && !is_elsewhere(point))
             .collect();
         assert!(never.is_empty(), "crash points that no run came by: {never:?}");
         assert!(early > 100, "only {early} buckets were finished before the end of the input");
@@ -451,19 +441,20 @@ fn every_line_is_in_its_bucket_once_and_a_finished_bucket_is_whole_whenever_the_
 /// Each point once, with everything on.
 #[test]
 fn a_death_at_each_point_leaves_every_bucket_whole() {
-    for point in CRASH_POINTS {
+    for (point, make) in CRASH_POINTS.iter().flat_map(|point| {
+        let worlds: [fn() -> World; 3] = [World::local, || World::objects(true), || World::objects(false)];
+        worlds.map(|make| (point, make))
+    }) {
         for nth in [1, 3] {
             println!("{point} {nth}");
             sim::run(async {
-                let mut job = Job::new(3);
+                let mut job = Job::new(3, make());
                 job.options.on_finished = Some(OnFinished::default());
                 job.options.shuffle_by_bucket = nth == 1;
                 let recorder = CrashRecorder::new();
-                recorder.kill_at(point, nth, &job.fs);
+                recorder.kill_at(point, nth, &job.world.fs);
                 let _ = job.attempt(&recorder).await;
-                if job.fs.is_frozen() {
-                    job.fs = job.fs.power_cut(PowerCut::Seeded(nth));
-                }
+                job.world.go_on(&job.coins);
                 job.run(0).await;
             });
         }
@@ -472,21 +463,23 @@ fn a_death_at_each_point_leaves_every_bucket_whole() {
 
 #[test]
 fn a_finisher_that_does_not_wait_for_a_merge_is_caught() {
-    let caught = (0..60).find(|seed| {
-        let run = std::panic::AssertUnwindSafe(|| {
-            sim::run(async {
-                let mut job = Job::new(*seed);
-                (job.is_honest, job.is_hasty) = (true, true);
-                job.options.on_finished = Some(OnFinished::default());
-                job.options.compaction = Some(Compaction::Merge(Merge {
-                    checkpoints: 3,
-                    size: Some(ByteSize(200)),
-                    ..Merge::default()
-                }));
-                job.run(0).await;
+    for make in [World::local, || World::objects(true)] {
+        let caught = (0..60).find(|seed| {
+            let run = std::panic::AssertUnwindSafe(|| {
+                sim::run(async {
+                    let mut job = Job::new(*seed, make());
+                    (job.is_honest, job.is_hasty) = (true, true);
+                    job.options.on_finished = Some(OnFinished::default());
+                    job.options.compaction = Some(Compaction::Merge(Merge {
+                        checkpoints: 3,
+                        size: Some(ByteSize(200)),
+                        ..Merge::default()
+                    }));
+                    job.run(0).await;
+                });
             });
+            std::panic::catch_unwind(run).is_err()
         });
-        std::panic::catch_unwind(run).is_err()
-    });
-    assert!(caught.is_some(), "nobody noticed");
+        assert!(caught.is_some(), "nobody noticed");
+    }
 }

@@ -8,14 +8,19 @@ use connector_api::env::Environment;
 use connector_api::id::CheckpointId;
 use connector_api::sink::{Operator, Output, Prepare, Sink};
 use connector_api::{Error, MessageBatch};
+use object_store::ObjectStoreExt;
+use object_store::path::Path as Key;
 use testkit::fs::SimFs;
 
+use super::store::{Fault, Op, TestStore};
 use super::{CHECKPOINT, DIR, context, named, part, simulated};
+use crate::place::{Place, wait};
 use crate::sink::committable::{FileCommittable, FinishedBucket, Mark, StagedFile};
 use crate::sink::config::{SinkConfig, SinkOptions};
 use crate::sink::finish::{Finisher, Tracker};
 use crate::sink::{
-    BucketOptions, FINISHER_UID, FileSink, MANIFEST, Manifest, OnFinished, SUCCESS, TRACKER_UID, naming,
+    BucketOptions, FINISHER_UID, FileSink, MANIFEST, Manifest, ManifestFile, OnFinished, SUCCESS,
+    TRACKER_UID, naming,
 };
 
 const HOUR: i64 = 3_600_000;
@@ -171,6 +176,85 @@ fn a_manifest_that_is_none_is_named_and_left_alone() {
         let error = finisher.prepare(Prepare::Running, &mut out).await.unwrap_err();
         assert!(error.to_string().contains("1970-01-01/00/_manifest.json"), "{error}");
         assert_eq!(fs.content(&path).unwrap(), b"mine");
+    });
+}
+
+fn object_config(store: &TestStore) -> Arc<SinkConfig> {
+    let error = |name: &str, reason| Error::config(name, reason);
+    let (objects, below) = Place::within(Arc::new(store.clone()), Path::new("out"), &error).unwrap();
+    let options = SinkOptions { path: "out".into(), ..options() };
+    Arc::new(options.checked_at::<MessageBatch>(Place::Objects(objects, below), &error).unwrap())
+}
+
+async fn put(store: &TestStore, file: &StagedFile) -> FileCommittable {
+    store.memory.put(&Key::from(format!("out/{}", file.name)), "x\n".into()).await.unwrap();
+    file.clone().into()
+}
+
+async fn listed_objects(store: &TestStore) -> Option<Vec<String>> {
+    let content = store.content("out/1970-01-01/00/_manifest.json").await;
+    if content.is_empty() {
+        return None;
+    }
+    let manifest = Manifest::read(&content, "manifest").unwrap();
+    Some(manifest.files.into_iter().map(|file| file.name).collect())
+}
+
+#[test]
+fn in_an_object_store_marks_are_put_over_nothing_but_what_was_read() {
+    for conditional in [true, false] {
+        simulated(|_, env| async move {
+            let store = TestStore::default();
+            if !conditional {
+                store.without_conditional_puts();
+            }
+            let open = |attempt, states| {
+                let config = object_config(&store);
+                Finisher::open(&context(&env, attempt, 0, 1), &config, OnFinished::default(), states)
+            };
+            let (a, b) = (file(0, 0), file(0, 1));
+            let (a_is_there, b_is_there) = (put(&store, &a).await, put(&store, &b).await);
+            feed(&mut open(1, vec![]), vec![a_is_there.clone(), finished(0, 1)]).await;
+            assert_eq!(listed_objects(&store).await, Some(vec![short(&a)]));
+            assert!(store.names("out").await.contains(&format!("1970-01-01/00/{SUCCESS}")));
+            // The answer to the second put is lost, and the attempt after it does the same again.
+            let mut finisher = open(2, vec![]);
+            let mut out = Output::new();
+            for item in [b_is_there.clone(), finished(0, 1)] {
+                finisher.process(item, CheckpointId(1), &mut out).await.unwrap();
+            }
+            if conditional {
+                store.fail(Op::Put, Fault::After);
+                let error = finisher.prepare(Prepare::Running, &mut out).await.unwrap_err();
+                assert!(error.is_retryable(), "{error}");
+            }
+            store.take_log();
+            feed(&mut open(3, vec![]), vec![b_is_there, finished(0, 1)]).await;
+            assert_eq!(listed_objects(&store).await, Some(vec![short(&a), short(&b)]));
+            let puts = store.take_log().into_iter().filter(|(op, _)| *op == Op::Put).count();
+            assert_eq!(puts, usize::from(!conditional), "what is as it must be is left alone");
+        });
+    }
+}
+
+/// Another manifest comes between the read and the put.
+#[test]
+fn a_manifest_that_an_attempt_given_up_writes_meanwhile_is_extended_and_not_replaced() {
+    simulated(|_, env| async move {
+        let store = TestStore::default();
+        let config = object_config(&store);
+        let (a, b) = (file(0, 0), file(0, 1));
+        put(&store, &a).await;
+        let b_is_there = put(&store, &b).await;
+        let mut theirs = Manifest::new("1970-01-01/00");
+        theirs.extend([ManifestFile { name: short(&a), bytes: 2, records: 1 }]);
+        let (theirs, memory) = (theirs.to_json().unwrap(), store.memory.clone());
+        let key = Key::from("out/1970-01-01/00/_manifest.json");
+        let other = move || drop(wait(memory.put(&key, theirs.into())).unwrap().unwrap());
+        store.before(Op::Put, Box::new(other));
+        let mut finisher = Finisher::open(&context(&env, 2, 0, 1), &config, OnFinished::default(), vec![]);
+        feed(&mut finisher, vec![b_is_there, finished(0, 1)]).await;
+        assert_eq!(listed_objects(&store).await, Some(vec![short(&a), short(&b)]));
     });
 }
 

@@ -10,8 +10,6 @@ mod host;
 mod objects;
 #[cfg(feature = "s3")]
 mod s3;
-#[path = "../../../tests/support/store.rs"]
-mod store;
 mod sweep;
 mod writer;
 
@@ -35,6 +33,7 @@ use crate::sink::committable::{FileCommittable, Staged, StagedFile};
 use crate::sink::committer::FileCommitter;
 use crate::sink::config::{Rolling, SinkConfig, SinkOptions};
 use crate::sink::naming::{self, Uid};
+use crate::store;
 
 const DIR: &str = "/out";
 const RUN: RunId = RunId(0xfeed);

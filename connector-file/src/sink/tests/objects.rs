@@ -27,6 +27,7 @@ use crate::sink::committable::{FileCommittable, Staged, StagedFile};
 use crate::sink::committer::FileCommitter;
 use crate::sink::compaction::{Compactor, CompactorState};
 use crate::sink::config::{Compaction, Merge, Rolling, SinkConfig, SinkOptions};
+use crate::sink::listing::{FileKind, SinkObjects, pending};
 use crate::sink::naming::{self, Uid};
 use crate::sink::sweep::FileSweep;
 use crate::sink::writer::FileWriter;
@@ -308,6 +309,48 @@ fn the_sweep_aborts_what_dead_attempts_of_this_run_began_and_nothing_names() {
         assert!(matches!(commit(&config, &now, &hidden).await, Outcome::Lost { .. }));
         assert_eq!(sweep(&config, &now, stored).await, 0);
         assert!(store.memory.uploads().is_empty());
+    });
+}
+
+#[test]
+fn a_listing_tells_what_is_visible_from_what_is_uploaded_and_what_waits_to_be_merged() {
+    simulated(|store, context| async move {
+        let plain = config(&store, None);
+        let visible = staged(&plain, &context, &["visible"]).await;
+        assert!(matches!(commit(&plain, &context, &visible).await, Outcome::Committed));
+        let env = &context.env;
+        let upload = staged(&plain, &super::context(env, 2, 1, 2), &["upload"]).await;
+        let orphan = staged(&plain, &super::context(env, 1, 0, 1), &["orphan"]).await;
+        let hidden =
+            staged(&config(&store, Some(MERGE)), &super::context(env, 3, 0, 1), &["to be merged"]).await;
+        for foreign in ["out/.other", "out/day=1/_SUCCESS", "out/.dir/x", "elsewhere/x"] {
+            store.memory.put(&Key::from(foreign), "1".into()).await.unwrap();
+        }
+        let stored = vec![
+            FileCommittable::File(upload.clone()).to_bytes().unwrap(),
+            FileCommittable::File(hidden.clone()).to_bytes().unwrap(),
+        ];
+        let listed = SinkObjects::on(Arc::new(store.clone()), Path::new("out")).unwrap().list().unwrap();
+        let known = pending(&References::new(stored)).unwrap();
+        let attempt = |number| AttemptId { run: RUN, number };
+        let expected = [
+            (".other".to_owned(), FileKind::Foreign, false),
+            ("day=1/_SUCCESS".to_owned(), FileKind::Mark, false),
+            (visible.name.clone(), FileKind::Visible, false),
+            (upload.name.clone(), FileKind::Uploading(attempt(2)), true),
+            (orphan.name.clone(), FileKind::Uploading(attempt(1)), false),
+            (hidden.hidden().unwrap().to_owned(), FileKind::InProgress(attempt(3)), true),
+        ];
+        let mut found: Vec<_> = listed
+            .iter()
+            .map(|file| (file.known_as().to_owned(), file.kind, known.contains_key(file.known_as())))
+            .collect();
+        let mut expected = expected.to_vec();
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected);
+        let one = &known[&upload.name];
+        assert_eq!((one.becomes.as_deref(), one.bytes, one.records), (Some(&*upload.name), 7, 1));
     });
 }
 

@@ -1,6 +1,7 @@
 //! Random jobs over files that come at any moment, under a host in which everything goes wrong now and then.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use connector_api::env::Environment;
@@ -8,6 +9,8 @@ use connector_api::factory::{ByteSize, Span};
 use connector_api::sink::Sink;
 use connector_api::source::{BoxSource, erase};
 use connector_api::{Error, MessageBatch, Result};
+use object_store::ObjectStoreExt;
+use object_store::path::Path as Key;
 use testkit::fs::PowerCut;
 use testkit::history::{self, History};
 use testkit::lockstep::{self, Adversity, Options, Pair};
@@ -18,6 +21,7 @@ use testkit::{TestRow, files, sim};
 
 use super::watch::SECOND;
 use crate::source::*;
+use crate::store::{Fault, Op, TestStore};
 
 /// How many jobs a test runs for each kind.
 const SEEDS: u64 = 40;
@@ -26,14 +30,19 @@ const SEEDS: u64 = 40;
 struct Kind {
     continuous: bool,
     after: Option<&'static str>,
+    /// Whether the files are objects of a store.
+    objects: bool,
 }
 
-const KINDS: [Kind; 5] = [
-    Kind { continuous: true, after: None },
-    Kind { continuous: true, after: Some("delete") },
-    Kind { continuous: true, after: Some("move:/done") },
-    Kind { continuous: false, after: Some("delete") },
-    Kind { continuous: false, after: Some("move:/done") },
+const KINDS: [Kind; 8] = [
+    Kind { continuous: true, after: None, objects: false },
+    Kind { continuous: true, after: Some("delete"), objects: false },
+    Kind { continuous: true, after: Some("move:/done"), objects: false },
+    Kind { continuous: false, after: Some("delete"), objects: false },
+    Kind { continuous: false, after: Some("move:/done"), objects: false },
+    Kind { continuous: true, after: Some("delete"), objects: true },
+    Kind { continuous: true, after: Some("move:/done"), objects: true },
+    Kind { continuous: false, after: Some("move:/done"), objects: true },
 ];
 
 struct World {
@@ -45,6 +54,9 @@ struct World {
     expected: Vec<String>,
     /// Whether a file is left where files come.
     left: bool,
+    store: TestStore,
+    random: SeededRandom,
+    faults: u32,
 }
 
 impl World {
@@ -60,7 +72,40 @@ impl World {
             coming.push((at, PathBuf::from(format!("/in/d{}/{name}", name % 2)), rows));
         }
         let split_size = 20 + random.below(60);
-        Self { kind, ledger: Ledger::new(), split_size, coming, expected, left: true }
+        let store = TestStore::default();
+        Self {
+            kind,
+            ledger: Ledger::new(),
+            split_size,
+            coming,
+            expected,
+            left: true,
+            store,
+            random,
+            faults: 0,
+        }
+    }
+}
+
+fn key(path: &Path) -> Key {
+    Key::from(path.to_str().unwrap())
+}
+
+impl World {
+    async fn is_there(&self, env: &Environment, path: &Path) -> bool {
+        if self.kind.objects {
+            return self.store.memory.head(&key(path)).await.is_ok();
+        }
+        env.fs.metadata(path).is_ok()
+    }
+
+    async fn remove(&self, env: &Environment, path: &Path) -> Result<()> {
+        if self.kind.objects {
+            self.store.memory.delete(&key(path)).await.unwrap();
+            return Ok(());
+        }
+        env.fs.remove_file(path).map_err(Error::io("remove", path))?;
+        env.fs.sync_dir(path.parent().unwrap()).map_err(Error::io("sync", path))
     }
 }
 
@@ -73,6 +118,10 @@ impl Pair<MessageBatch> for World {
             after_read: self.kind.after.map(|after| after.to_owned().try_into().unwrap()),
             ..SourceOptions::lines("/in")
         };
+        if self.kind.objects {
+            let options = SourceOptions { path: "in".into(), ..options };
+            return Ok(erase(FileSource::on(Arc::new(self.store.clone()), &options)?));
+        }
         Ok(erase(FileSource::new(&options, Path::new("/"))?))
     }
 
@@ -81,23 +130,35 @@ impl Pair<MessageBatch> for World {
     }
 
     async fn meanwhile(&mut self, env: &Environment, steps: u64) -> Result<()> {
-        let is_there = |path: &Path| env.fs.metadata(path).is_ok();
         let mut later = Vec::new();
         for (at, path, rows) in std::mem::take(&mut self.coming) {
             // A moved file is not replaced: a name is free when it is free in both places.
             let moved = Path::new("/done").join(path.strip_prefix("/in").unwrap());
-            if at > steps || is_there(&path) {
+            if at > steps || self.is_there(env, &path).await {
                 later.push((at, path, rows));
-            } else if is_there(&moved) {
-                env.fs.remove_file(&moved).map_err(Error::io("remove", &moved))?;
-                env.fs.sync_dir(moved.parent().unwrap()).map_err(Error::io("sync", &moved))?;
+            } else if self.is_there(env, &moved).await {
+                self.remove(env, &moved).await?;
                 later.push((at, path, rows));
             } else {
                 let text: String = rows.iter().map(|row| format!("{}\n", row.text)).collect();
-                files::append(&*env.fs, &path, text.as_bytes())?;
+                if self.kind.objects {
+                    self.store.memory.put(&key(&path), text.into()).await.unwrap();
+                } else {
+                    files::append(&*env.fs, &path, text.as_bytes())?;
+                }
             }
         }
         self.coming = later;
+        if self.kind.objects {
+            if self.faults < 4 && !self.store.will_fail() && self.random.chance(5) {
+                // Fewer than are tried again: each may hit the same file.
+                self.faults += 1;
+                let fault = [Fault::Before, Fault::After][self.random.below(2) as usize];
+                self.store.fail([Op::Copy, Op::Delete][self.random.below(2) as usize], fault);
+            }
+            self.left = !self.store.names("in").await.is_empty();
+            return Ok(());
+        }
         let names = |dir: &str| files::names(&*env.fs, Path::new(dir));
         self.left = !(names("/in/d0")?.is_empty() && names("/in/d1")?.is_empty());
         Ok(())

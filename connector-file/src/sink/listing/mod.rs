@@ -1,4 +1,7 @@
-//! What stands in a sink's directory, for people and tools that look at it. Moves nothing, and works while jobs write there.
+//! What stands in a sink's directory, or below its prefix of an object store, for people and tools that look at it. Moves nothing,
+//! and works while jobs write there.
+
+mod objects;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -13,6 +16,8 @@ use super::committable::{FileCommittable, StagedFile, WriterState};
 use super::compaction::{CompactorState, CoordinatorState, Request};
 use super::naming::{self, HiddenKind};
 
+pub use objects::SinkObjects;
+
 /// A file below a sink's directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListedFile {
@@ -22,6 +27,15 @@ pub struct ListedFile {
     pub bytes: u64,
     /// What it is, as far as its name says.
     pub kind: FileKind,
+    /// For the marker of an upload to an object store: the name of the object that is uploaded.
+    pub uploads: Option<String>,
+}
+
+impl ListedFile {
+    /// The name that checkpoints know it by; see [`pending`].
+    pub fn known_as(&self) -> &str {
+        self.uploads.as_ref().unwrap_or(&self.name)
+    }
 }
 
 /// What a file is.
@@ -36,6 +50,9 @@ pub enum FileKind {
     InProgress(AttemptId),
     /// The result of a merge that is written or waits for its commit. Made by this attempt.
     Merging(AttemptId),
+    /// The marker of an upload to an object store that is not completed; its own length is that of the marker. Made by this
+    /// attempt. An upload whose writer died before it could mark it has none, and can't be listed.
+    Uploading(AttemptId),
     /// Hidden, and nothing that a sink makes.
     Foreign,
 }
@@ -44,7 +61,7 @@ impl FileKind {
     /// The attempt that made a file which is not finished.
     pub fn attempt(self) -> Option<AttemptId> {
         match self {
-            Self::InProgress(attempt) | Self::Merging(attempt) => Some(attempt),
+            Self::InProgress(attempt) | Self::Merging(attempt) | Self::Uploading(attempt) => Some(attempt),
             Self::Visible | Self::Mark | Self::Foreign => None,
         }
     }
@@ -87,7 +104,9 @@ pub fn list(fs: &dyn FileSystem, dir: &Path) -> Result<Vec<ListedFile>> {
                 continue;
             }
             match fs.metadata(&path) {
-                Ok(metadata) => found.push(ListedFile { kind: kind(&file), bytes: metadata.len, name }),
+                Ok(metadata) => {
+                    found.push(ListedFile { kind: kind(&file), bytes: metadata.len, name, uploads: None })
+                }
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
                 Err(e) => return Err(Error::io("read metadata of", &path)(e)),
             }
@@ -101,6 +120,7 @@ fn kind(file: &str) -> FileKind {
     match naming::hidden_kind(file) {
         Some((HiddenKind::InProgress, attempt)) => FileKind::InProgress(attempt),
         Some((HiddenKind::Merging, attempt)) => FileKind::Merging(attempt),
+        Some((HiddenKind::Uploading, attempt)) => FileKind::Uploading(attempt),
         None if file.starts_with('.') => FileKind::Foreign,
         None if file.starts_with('_') => FileKind::Mark,
         None => FileKind::Visible,
@@ -108,7 +128,7 @@ fn kind(file: &str) -> FileKind {
 }
 
 /// The hidden files that checkpoints refer to, by name: those that will be committed, those that are held back to be merged,
-/// and those that a writer goes on with.
+/// and those that a writer goes on with. Uploads are there by the name of their object. See [`ListedFile::known_as`].
 ///
 /// # Errors
 ///
@@ -130,11 +150,9 @@ pub fn pending(references: &References) -> Result<BTreeMap<String, PendingFile>>
             let merged = PendingFile { becomes: None, bytes: 0, records: 0 };
             pending.entry(input.clone()).or_insert(merged);
         }
-        if let Some(hidden) = file.hidden() {
-            let whole =
-                PendingFile { becomes: Some(file.name.clone()), bytes: file.length, records: file.rows };
-            pending.insert(hidden.to_owned(), whole);
-        }
+        let known_as = file.hidden().unwrap_or(&file.name).to_owned();
+        let whole = PendingFile { becomes: Some(file.name), bytes: file.length, records: file.rows };
+        pending.insert(known_as, whole);
     }
     Ok(pending)
 }

@@ -1,13 +1,14 @@
 //! What becomes of files that were read: deleted or moved, durably, and any number of times with the same result.
 
-use std::collections::BTreeSet;
-use std::io;
+mod local;
+mod objects;
+
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
-use connector_api::env::{Environment, FileSystem, Rename};
+use connector_api::env::Environment;
 use connector_api::{Error, Result};
 use connector_base::enumerator::Background;
 use schemars::JsonSchema;
@@ -16,10 +17,10 @@ use serde::{Deserialize, Serialize};
 use super::config::SourceConfig;
 use super::discovery::backoff;
 use super::kept::Done;
-use super::listing::locate;
 use super::metrics::{FILES_DISPOSED, count};
+use super::place::SourcePlace;
 use super::select::Selection;
-use super::split::FileState;
+use crate::place::Objects;
 
 /// Crash point: a file that was read is still there.
 pub(super) const BEFORE: &str = "file-disposal/before";
@@ -35,7 +36,8 @@ pub(super) const AFTER_SYNC: &str = "file-disposal/after-sync";
 pub enum AfterRead {
     /// It is deleted.
     Delete,
-    /// It is moved into this directory, to the path that it has below the path of the source.
+    /// It is moved into this directory, to the path that it has below the path of the source. In an object store it is a
+    /// prefix within the same bucket, or its URL.
     Move(PathBuf),
 }
 
@@ -62,12 +64,21 @@ impl From<AfterRead> for String {
 
 impl AfterRead {
     /// With the directory made absolute, which must not be one where the source looks for files.
-    pub(super) fn checked(&self, selection: &Selection, base_dir: &Path, option: &str) -> Result<Self> {
+    pub(super) fn checked(
+        &self,
+        place: &SourcePlace,
+        selection: &Selection,
+        base_dir: &Path,
+        option: &str,
+    ) -> Result<Self> {
         let Self::Move(dir) = self else { return Ok(self.clone()) };
         if dir.components().any(|part| part == Component::ParentDir) {
             return Err(Error::config(option, "the directory must not contain `..`"));
         }
-        let dir = base_dir.join(dir);
+        let dir = match place {
+            SourcePlace::Local => base_dir.join(dir),
+            SourcePlace::Objects(all) => prefix(all, dir).map_err(|reason| Error::config(option, reason))?,
+        };
         let root = selection.glob.as_ref().map_or(&selection.path, |glob| &glob.base);
         if let Ok(inside) = dir.strip_prefix(root)
             && !inside.components().any(|part| selection.hides(part.as_os_str()))
@@ -77,6 +88,23 @@ impl AfterRead {
         }
         Ok(Self::Move(dir))
     }
+}
+
+/// The prefix that is meant, within the bucket.
+fn prefix(all: &Objects, dir: &Path) -> Result<PathBuf, String> {
+    let text = dir.to_str().ok_or("must be UTF-8 in an object store")?;
+    let below = match text.strip_prefix(&all.url()) {
+        Some(below) if text.contains("://") && (below.is_empty() || below.starts_with('/')) => below,
+        _ if text.contains("://") => {
+            return Err(format!("{text} is elsewhere: objects are moved within {}", all.url()));
+        }
+        _ => text,
+    };
+    let below = below.trim_matches('/');
+    if !below.is_empty() {
+        all.at(below).map_err(|e| e.to_string())?;
+    }
+    Ok(below.into())
 }
 
 /// How many files are disposed of at once: directories are made durable once for all of them.
@@ -116,7 +144,13 @@ impl Disposal {
             }
             let (fs, crash) = (Arc::clone(&env.fs), env.crash.clone());
             let work = move || {
-                Disposing { after: &after, fs: &*fs, selection: &config.selection, crash: &crash }.all(&files)
+                let (after, selection, crash) = (&after, &config.selection, &crash);
+                match &config.place {
+                    SourcePlace::Local => local::Disposing { after, fs: &*fs, selection, crash }.all(&files),
+                    SourcePlace::Objects(all) => {
+                        objects::Disposing { after, all, selection, crash }.all(&files)
+                    }
+                }
             };
             env.blocking("dispose of files", work).await
         });
@@ -138,7 +172,12 @@ impl Disposal {
                 }
                 Err(error) => {
                     self.failures += 1;
-                    if !matches!(error, Error::Io { .. }) || self.failures > self.config.watch.retries {
+                    let may_pass = match &error {
+                        Error::Io { .. } => true,
+                        Error::Connector { .. } | Error::Cancelled(_) => error.is_retryable(),
+                        _ => false,
+                    };
+                    if !may_pass || self.failures > self.config.watch.retries {
                         return Err(error);
                     }
                     let pause = backoff(self.failures);
@@ -151,81 +190,7 @@ impl Disposal {
     }
 }
 
-struct Disposing<'a> {
-    after: &'a AfterRead,
-    fs: &'a dyn FileSystem,
-    selection: &'a Selection,
-    crash: &'a connector_api::env::CrashPoints,
-}
-
-impl Disposing<'_> {
-    fn all(&self, files: &[Done]) -> Result<()> {
-        // Where a file goes is made durable before it is gone where it was.
-        let (mut to, mut from) = (BTreeSet::new(), BTreeSet::new());
-        for done in files {
-            let path = locate(self.selection, self.fs, done.path.as_path())?;
-            let target = match self.after {
-                AfterRead::Delete => None,
-                AfterRead::Move(dir) => Some(dir.join(done.path.as_path())),
-            };
-            self.crash.hit(BEFORE);
-            self.one(&path, &done.file, target.as_deref())?;
-            to.extend(target.as_deref().and_then(Path::parent).map(Path::to_owned));
-            from.extend(path.parent().map(Path::to_owned));
-        }
-        self.crash.hit(BEFORE_SYNC);
-        // Also for what was gone before: whether durably is not known.
-        to.iter().chain(&from).try_for_each(|dir| self.sync(dir))?;
-        self.crash.hit(AFTER_SYNC);
-        Ok(())
-    }
-
-    /// Deletes or moves a file, unless that was done before.
-    fn one(&self, path: &Path, file: &FileState, target: Option<&Path>) -> Result<()> {
-        let now = match self.fs.metadata(path) {
-            Ok(now) => now,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(Error::io("read metadata of", path)(e)),
-        };
-        if now.file_id != file.file_id {
-            // Not the one that was read, but a new one, which the next listing finds.
-            tracing::warn!(file = %path.display(), "another file bears the name of one that was read; it is left");
-            return Ok(());
-        }
-        if let Some(difference) = file.difference(&now) {
-            let reason = format!("{difference}, after it was read; so it is left as it is");
-            return Err(Error::data(path.display().to_string(), None, reason));
-        }
-        match target {
-            None => self.fs.remove_file(path).map_err(Error::io("remove", path)),
-            Some(target) => self.carry(path, target, file),
-        }
-    }
-
-    fn carry(&self, from: &Path, to: &Path, file: &FileState) -> Result<()> {
-        if let Some(dir) = to.parent() {
-            self.fs.create_dir_all(dir).map_err(Error::io("create directory", dir))?;
-        }
-        match self.fs.rename(from, to, Rename::NoReplace) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                let there = self.fs.metadata(to).map_err(Error::io("read metadata of", to))?;
-                if there.file_id == file.file_id && file.difference(&there).is_none() {
-                    // A power cut left it under both names.
-                    return self.fs.remove_file(from).map_err(Error::io("remove", from));
-                }
-                let reason =
-                    format!("it was read and is to be moved to {}, where a file is already", to.display());
-                Err(Error::data(from.display().to_string(), None, reason))
-            }
-            renamed => renamed.map_err(Error::io("move", from)),
-        }
-    }
-
-    fn sync(&self, dir: &Path) -> Result<()> {
-        match self.fs.sync_dir(dir) {
-            // The directory itself is gone.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            synced => synced.map_err(Error::io("sync", dir)),
-        }
-    }
+/// What a file is not: moved away.
+fn onto_itself(name: &str) -> Error {
+    Error::data(name, None, "`after_read` moves it to where it is; it is left there")
 }
