@@ -31,26 +31,29 @@ const JSON: Rows = Rows(Shape { format: Format::Json, compression: Compression::
 const GZIP: Rows = Rows(Shape { format: Format::Json, compression: Compression::Gzip });
 const CSV_GZIP: Rows = Rows(Shape { format: Format::Csv, compression: Compression::Gzip });
 
+/// What makes a place for one test.
+type Where = fn() -> Box<dyn Place>;
+
 /// A source of a format in a place.
-fn source<L: Looks, P: Place>(suite: Suite, name: &str, looks: L, place: fn() -> P) -> Suite {
+fn source<L: Looks>(suite: Suite, name: &str, looks: L, place: Where) -> Suite {
     suite.named(format!("source:{name}")).source(move |_| Sources(looks, place()))
 }
 
 /// A sink of a format in a place.
-fn sink<L: Looks, P: Place>(suite: Suite, name: &str, looks: L, place: fn() -> P, compacted: bool) -> Suite {
+fn sink<L: Looks>(suite: Suite, name: &str, looks: L, place: Where, compacted: bool) -> Suite {
     let name = format!("sink:{name}{}", if compacted { ":compacted" } else { "" });
     suite.named(name).sink(move |_| Sinks { looks, place: place(), compacted })
 }
 
 /// The source, the sink, and the sink with compaction.
-fn all<L: Looks, P: Place>(suite: Suite, name: &str, looks: L, place: fn() -> P) -> Suite {
+fn all<L: Looks>(suite: Suite, name: &str, looks: L, place: Where) -> Suite {
     let suite = source(suite, name, looks, place);
     let suite = sink(suite, name, looks, place, false);
     sink(suite, name, looks, place, true)
 }
 
 /// All formats of text in a place.
-fn texts<P: Place>(suite: Suite, at: &str, place: fn() -> P) -> Suite {
+fn texts(suite: Suite, at: &str, place: Where) -> Suite {
     let suite = all(suite, &format!("lines:{at}"), Lines, place);
     let suite = all(suite, &format!("csv:{at}"), CSV, place);
     all(suite, &format!("json:{at}"), JSON, place)
@@ -58,12 +61,12 @@ fn texts<P: Place>(suite: Suite, at: &str, place: fn() -> P) -> Suite {
 
 /// Parquet in a place.
 #[cfg(feature = "parquet")]
-fn columns<P: Place>(suite: Suite, at: &str, place: fn() -> P) -> Suite {
+fn columns(suite: Suite, at: &str, place: Where) -> Suite {
     all(suite, &format!("parquet:{at}"), matrix::Columns, place)
 }
 
 #[cfg(not(feature = "parquet"))]
-fn columns<P: Place>(suite: Suite, _: &str, _: fn() -> P) -> Suite {
+fn columns(suite: Suite, _: &str, _: Where) -> Suite {
     suite
 }
 
@@ -87,15 +90,15 @@ fn others(suite: Suite) -> Suite {
         .sink(move |_| lines(false, true, true))
         .named("factory")
         .factory(|_| FileFactory);
-    let suite = source(suite, "json:local:gzip", GZIP, || Local);
-    sink(suite, "csv:local:gzip", CSV_GZIP, || Local, true)
+    let suite = source(suite, "json:local:gzip", GZIP, || Box::new(Local));
+    sink(suite, "csv:local:gzip", CSV_GZIP, || Box::new(Local), true)
 }
 
 /// Each combination on one server, in a prefix of its own for each run.
 #[cfg(feature = "s3")]
 fn on_a_server(suite: Suite) -> Suite {
     let suite = suite.sparing(1).needing(server::missing);
-    columns(texts(suite, "s3", server::objects), "s3", server::objects)
+    columns(texts(suite, "s3", || Box::new(server::objects())), "s3", || Box::new(server::objects()))
 }
 
 #[cfg(not(feature = "s3"))]
@@ -104,8 +107,10 @@ fn on_a_server(suite: Suite) -> Suite {
 }
 
 fn main() -> ExitCode {
-    let suite = others(texts(Suite::new("file"), "local", || Local));
-    let suite = texts(suite.sparing(20), "memory", Objects::in_memory);
-    let suite = columns(columns(suite.sparing(5), "local", || Local), "memory", Objects::in_memory);
+    let suite = others(texts(Suite::new("file"), "local", || Box::new(Local)));
+    let suite = texts(suite.sparing(20), "memory", || Box::new(Objects::in_memory()));
+    let suite = columns(columns(suite.sparing(5), "local", || Box::new(Local)), "memory", || {
+        Box::new(Objects::in_memory())
+    });
     on_a_server(suite).main()
 }

@@ -308,7 +308,7 @@ fn a_marker_leads_to_no_upload_but_its_own() {
 
 #[test]
 fn a_sink_that_takes_an_unknown_upload_for_a_success_is_rejected() {
-    let check = testkit::sink::checks::<matrix::Sinks<matrix::Lines, matrix::Objects>>()
+    let check = testkit::sink::checks::<matrix::Sinks<matrix::Lines>>()
         .into_iter()
         .find(|check| check.name == "sink::committer::what_is_gone_is_lost")
         .unwrap();
@@ -318,7 +318,7 @@ fn a_sink_that_takes_an_unknown_upload_for_a_success_is_rejected() {
             if flawed {
                 place.store.take_unknown_for_done();
             }
-            matrix::Sinks { looks: matrix::Lines, place, compacted: false }
+            matrix::Sinks { looks: matrix::Lines, place: Box::new(place), compacted: false }
         };
         check.judge(&make, testkit::lab::Settings::from_env(false).unwrap())
     };

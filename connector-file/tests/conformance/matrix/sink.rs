@@ -39,14 +39,13 @@ pub(crate) fn is_of_objects(point: &str) -> bool {
 }
 
 /// A sink of a format in a place.
-#[derive(Debug)]
-pub(crate) struct Sinks<L, P> {
+pub(crate) struct Sinks<L> {
     pub(crate) looks: L,
-    pub(crate) place: P,
+    pub(crate) place: Box<dyn Place>,
     pub(crate) compacted: bool,
 }
 
-impl<L: Looks, P: Place> Sinks<L, P> {
+impl<L: Looks> Sinks<L> {
     fn merge(&self) -> Compaction {
         let size = Some(ByteSize(self.looks.merged_bytes()));
         Compaction::Merge(Merge { checkpoints: 2, size, keep_size: None, rate: None })
@@ -76,7 +75,7 @@ impl<L: Looks, P: Place> Sinks<L, P> {
 }
 
 #[async_trait]
-impl<L: Looks, P: Place> SinkContext for Sinks<L, P> {
+impl<L: Looks> SinkContext for Sinks<L> {
     type Batch = L::Batch;
 
     fn capabilities(&self) -> Capabilities {
@@ -133,7 +132,7 @@ impl<L: Looks, P: Place> SinkContext for Sinks<L, P> {
 }
 
 #[async_trait]
-impl<L: Looks, P: Place> Faults for Sinks<L, P> {
+impl<L: Looks> Faults for Sinks<L> {
     async fn break_system(&mut self, _: &Environment) -> Result<()> {
         self.place.store().into_iter().for_each(|store| store.set_broken(true));
         Ok(())
@@ -146,7 +145,7 @@ impl<L: Looks, P: Place> Faults for Sinks<L, P> {
 }
 
 #[async_trait]
-impl<L: Looks, P: Place> Expiry for Sinks<L, P> {
+impl<L: Looks> Expiry for Sinks<L> {
     async fn expire(&mut self, env: &Environment) -> Result<()> {
         if let Some(store) = self.place.store() {
             Objects::abort_uploads(store).await?;

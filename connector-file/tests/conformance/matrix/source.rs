@@ -16,11 +16,10 @@ use super::place::handed;
 use super::{Looks, Place, README};
 
 /// A source of a format in a place.
-#[derive(Debug)]
-pub(crate) struct Sources<L, P>(pub(crate) L, pub(crate) P);
+pub(crate) struct Sources<L>(pub(crate) L, pub(crate) Box<dyn Place>);
 
 #[async_trait]
-impl<L: Looks, P: Place> SourceContext for Sources<L, P> {
+impl<L: Looks> SourceContext for Sources<L> {
     type Batch = L::Batch;
 
     fn capabilities(&self) -> Capabilities {
@@ -59,7 +58,7 @@ impl<L: Looks, P: Place> SourceContext for Sources<L, P> {
 }
 
 #[async_trait]
-impl<L: Looks, P: Place> Faults for Sources<L, P> {
+impl<L: Looks> Faults for Sources<L> {
     async fn break_system(&mut self, _: &Environment) -> Result<()> {
         self.1.store().into_iter().for_each(|store| store.set_broken(true));
         Ok(())
