@@ -49,6 +49,10 @@ impl Looks for Columns {
         SinkOptions { format: Format::Parquet, rolling, parquet, ..options }
     }
 
+    fn piece_bytes(self) -> u64 {
+        1_000
+    }
+
     fn merged_bytes(self) -> u64 {
         20_000
     }

@@ -26,6 +26,10 @@ impl Looks for Lines {
         SinkOptions { rolling: Rolling { size: ByteSize(80), ..Rolling::default() }, ..options }
     }
 
+    fn piece_bytes(self) -> u64 {
+        48
+    }
+
     fn merged_bytes(self) -> u64 {
         300
     }

@@ -40,6 +40,9 @@ pub(crate) trait Looks: Copy + Send + Sync + 'static {
     /// How large a merge gets: parts of the writers are below it, so that some are merged.
     fn merged_bytes(self) -> u64;
 
+    /// How large the pieces of an upload are: so small that most parts have several.
+    fn piece_bytes(self) -> u64;
+
     /// The content of a file with rows added.
     fn added(self, content: Vec<u8>, rows: &[TestRow]) -> Result<Vec<u8>>;
 

@@ -99,6 +99,10 @@ impl Looks for Rows {
         SinkOptions { format, compression, rolling, ..options }
     }
 
+    fn piece_bytes(self) -> u64 {
+        48
+    }
+
     fn merged_bytes(self) -> u64 {
         300
     }

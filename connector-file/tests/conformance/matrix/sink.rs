@@ -57,8 +57,8 @@ impl<L: Looks> Sinks<L> {
         Ok(Box::new(match self.place.store() {
             None => FileSink::<L::Batch>::new(&options, Path::new("/"))?,
             Some(store) => {
-                // So small that parts have several pieces.
-                let upload = Some(UploadOptions { part_size: ByteSize(48), max_uploads: 2 });
+                let part_size = ByteSize(self.looks.piece_bytes());
+                let upload = Some(UploadOptions { part_size, max_uploads: 2 });
                 FileSink::<L::Batch>::on(handed(store), &SinkOptions { upload, ..options })?
             }
         }))
