@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 
 use crate::broken::{Broken, Verdict};
 use crate::capability::Capability;
+use crate::crash::Campaigns;
 use crate::lab::{Lab, Settings, panic_text};
 use crate::surroundings::Surroundings;
 
@@ -63,7 +64,21 @@ impl<C> Check<C> {
     ///
     /// What it finds; a panic is a broken rule F-4.
     pub fn judge(&self, make: &dyn Fn(&Surroundings) -> C, settings: Settings) -> Verdict {
-        let lab = Lab::new(make, settings);
+        self.judge_beside(make, settings, &Campaigns::default())
+    }
+
+    /// Runs the check beside others of the same subject, which share their campaigns.
+    ///
+    /// # Errors
+    ///
+    /// As [`judge`](Self::judge).
+    pub fn judge_beside(
+        &self,
+        make: &dyn Fn(&Surroundings) -> C,
+        settings: Settings,
+        campaigns: &Campaigns,
+    ) -> Verdict {
+        let lab = Lab::new(make, settings).beside(campaigns);
         let run = || (self.run)(&lab);
         let result = std::panic::catch_unwind(AssertUnwindSafe(run));
         result.unwrap_or_else(|panic| Err(Broken::new("F-4", panic_text(&*panic))))

@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use connector_api::env::Environment;
 
 use crate::broken::{Broken, Verdict};
+use crate::crash::Campaigns;
 use crate::sim;
 use crate::surroundings::Surroundings;
 
@@ -31,6 +32,7 @@ pub struct Lab<'a, C> {
     make: &'a dyn Fn(&Surroundings) -> C,
     settings: Settings,
     left_out: &'static [&'static str],
+    campaigns: Campaigns,
 }
 
 /// How checks are run.
@@ -42,11 +44,13 @@ pub struct Settings {
     pub rounds: u64,
     /// On the real system: real files, real time, threads.
     pub real: bool,
+    /// Campaigns die once at each crash point, not at every hit of it; a second death comes after three of the first alone.
+    pub sparing: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { seed: 1, rounds: 20, real: false }
+        Self { seed: 1, rounds: 20, real: false, sparing: false }
     }
 }
 
@@ -79,13 +83,29 @@ impl<C> std::fmt::Debug for Lab<'_, C> {
 impl<'a, C> Lab<'a, C> {
     /// Makes subjects with `make`.
     pub fn new(make: &'a dyn Fn(&Surroundings) -> C, settings: Settings) -> Self {
-        Self { make, settings, left_out: &[] }
+        Self { make, settings, left_out: &[], campaigns: Campaigns::default() }
+    }
+
+    /// The same, beside other checks of the subject.
+    #[must_use]
+    pub fn beside(self, campaigns: &Campaigns) -> Self {
+        Self { campaigns: campaigns.clone(), ..self }
+    }
+
+    /// What other checks of the subject have found out.
+    pub(crate) fn campaigns(&self) -> &Campaigns {
+        &self.campaigns
+    }
+
+    /// See [`Settings::sparing`].
+    pub(crate) fn is_sparing(&self) -> bool {
+        self.settings.sparing
     }
 
     /// The same, without these crash points.
     #[must_use]
     pub(crate) fn without(&self, left_out: &'static [&'static str]) -> Self {
-        Self { left_out, ..*self }
+        Self { left_out, campaigns: self.campaigns.clone(), ..*self }
     }
 
     pub(crate) fn is_left_out(&self, point: &str) -> bool {

@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::capability::Capabilities;
 use crate::check::Check;
 use crate::context::{SinkContext, SourceContext};
+use crate::crash::Campaigns;
 use crate::factory::FactorySubject;
 use crate::lab::Settings;
 use crate::surroundings::Surroundings;
@@ -32,8 +33,13 @@ use crate::{factory, sim, sink, source};
 pub struct Suite {
     connector: String,
     real: bool,
+    sparing: Option<u64>,
+    needs: Option<Need>,
     trials: Vec<Trial>,
 }
+
+/// Says in one line what is missing on this machine.
+type Need = fn() -> Result<(), String>;
 
 impl std::fmt::Debug for Suite {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -44,7 +50,7 @@ impl std::fmt::Debug for Suite {
 impl Suite {
     /// Suites for this connector, in the simulation.
     pub fn new(connector: impl Into<String>) -> Self {
-        Self { connector: connector.into(), real: false, trials: Vec::new() }
+        Self { connector: connector.into(), real: false, sparing: None, needs: None, trials: Vec::new() }
     }
 
     /// What is added from here on is listed under this name.
@@ -58,6 +64,22 @@ impl Suite {
     #[must_use]
     pub fn on_the_real_system(mut self) -> Self {
         self.real = true;
+        self
+    }
+
+    /// What is added from here on takes less time: checks that explore try at most so many seeds (`TESTKIT_ROUNDS` says
+    /// otherwise), and crash campaigns die once at each point; see [`Settings::sparing`].
+    #[must_use]
+    pub fn sparing(mut self, rounds: u64) -> Self {
+        self.sparing = Some(rounds);
+        self
+    }
+
+    /// What is added from here on needs something of this machine. Where it is missing, the checks are listed as ignored, with the
+    /// line that says what; with `CI` in the environment they fail.
+    #[must_use]
+    pub fn needing(mut self, needs: fn() -> Result<(), String>) -> Self {
+        self.needs = Some(needs);
         self
     }
 
@@ -100,9 +122,10 @@ impl Suite {
         capabilities: &Capabilities,
     ) -> Self {
         let make = Arc::new(make);
-        let real = self.real;
+        let (real, sparing, needs) = (self.real, self.sparing, self.needs);
+        let campaigns = Campaigns::default();
         for check in checks {
-            let make = make.clone();
+            let (make, campaigns) = (make.clone(), campaigns.clone());
             let trial = match capabilities.missing(check.needs) {
                 Some(missing) => {
                     let why = format!("capability {missing} not declared");
@@ -111,8 +134,11 @@ impl Suite {
                         .with_kind(kind)
                         .with_ignored_flag(true)
                 }
-                None => Trial::test(check.name, move || run(&check, &*make, real))
-                    .with_kind(self.connector.clone()),
+                None => {
+                    let run = move || run(&check, &*make, &campaigns, real, sparing);
+                    Trial::ignorable_test(check.name, move || where_it_can(needs, run))
+                        .with_kind(self.connector.clone())
+                }
             };
             self.trials.push(trial);
         }
@@ -129,9 +155,30 @@ fn in_a_world<C, T>(make: &impl Fn(&Surroundings) -> C, ask: impl Fn(C) -> T) ->
     sim::run(async { ask(make(&Surroundings::simulated(1))) })
 }
 
-fn run<C>(check: &Check<C>, make: &dyn Fn(&Surroundings) -> C, real: bool) -> Result<(), Failed> {
-    let settings = Settings::from_env(real)?;
-    check.judge(make, settings).map_err(|broken| {
+/// Runs a check unless something is missing.
+fn where_it_can(needs: Option<Need>, run: impl FnOnce() -> Result<(), Failed>) -> Result<Completion, Failed> {
+    match needs.map_or(Ok(()), |needs| needs()) {
+        Ok(()) => run().map(|()| Completion::Completed),
+        Err(missing) if std::env::var_os("CI").is_some() => Err(missing.into()),
+        Err(missing) => Ok(Completion::ignored_with(missing)),
+    }
+}
+
+fn run<C>(
+    check: &Check<C>,
+    make: &dyn Fn(&Surroundings) -> C,
+    campaigns: &Campaigns,
+    real: bool,
+    sparing: Option<u64>,
+) -> Result<(), Failed> {
+    let mut settings = Settings::from_env(real)?;
+    if let Some(rounds) = sparing {
+        settings.sparing = true;
+        if std::env::var_os("TESTKIT_ROUNDS").is_none() {
+            settings.rounds = settings.rounds.min(rounds);
+        }
+    }
+    check.judge_beside(make, settings, campaigns).map_err(|broken| {
         Failed::from(format!(
             "{broken}\n  proves: {} of docs/semantics.md\n  source: {}\n  means:  {}",
             check.rules.join(", "),

@@ -1,17 +1,14 @@
-//! Programs in Python: readers of Parquet that are not ours, and a server that speaks S3.
+//! Programs in Python: readers of Parquet that are not ours; and, of testkit, a server that speaks S3.
 //!
-//! They come from the package index into an environment of their own in the cache directory, once for each set of versions.
+//! The readers come from the package index into an environment of their own in the cache directory, once for each set of versions.
 
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use crate::{Result, shell, tools};
 
 const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
-/// What a server may take until it answers.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where a script of ours is.
 pub(crate) fn script(name: &str) -> PathBuf {
@@ -42,7 +39,7 @@ pub(crate) fn programs() -> Result<PathBuf> {
     Ok(dir.join("bin"))
 }
 
-/// A server that speaks S3, all in memory. It ends with this value.
+/// testkit's server that speaks S3, with its one bucket. It ends with this value, and with this process.
 pub(crate) struct S3 {
     child: Child,
     /// Where it listens.
@@ -50,45 +47,31 @@ pub(crate) struct S3 {
 }
 
 impl S3 {
-    /// Starts one on a free port, with a bucket.
+    /// The bucket.
+    pub(crate) const BUCKET: &'static str = "bucket";
+
+    /// Builds and starts it.
     ///
     /// # Errors
     ///
-    /// When it does not come up.
-    pub(crate) fn start(programs: &Path, bucket: &str, log: &Path) -> Result<Self> {
-        let port =
-            TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(|e| e.to_string())?.port();
-        let log = std::fs::File::create(log).map_err(|e| format!("{}: {e}", log.display()))?;
-        let mut command = Command::new(programs.join("moto_server"));
-        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let child = command.spawn().map_err(|e| format!("moto_server: {e}"))?;
-        let mut server = Self { child, endpoint: format!("http://127.0.0.1:{port}") };
-        let started = shell::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if let Ok(Some(status)) = server.child.try_wait() {
-                return Err(format!("moto_server ended with {status}"));
-            }
-            if started.elapsed() > PATIENCE {
-                return Err("moto_server does not answer".into());
-            }
-            shell::sleep(Duration::from_millis(50));
-        }
-        let mut make = Command::new(programs.join("python"));
-        make.arg("-c").arg(
-            "import sys, boto3\n\
-             boto3.client('s3', endpoint_url=sys.argv[1], region_name='us-east-1', aws_access_key_id='test', \
-             aws_secret_access_key='test').create_bucket(Bucket=sys.argv[2])",
-        );
-        make.args([&server.endpoint, bucket]);
-        shell::run(make)?;
-        Ok(server)
+    /// When it does not come up: says what is missing.
+    pub(crate) fn start() -> Result<Self> {
+        let mut command =
+            shell::cargo(["run", "--quiet", "--package", "testkit", "--all-features", "--example", "s3"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().map_err(|e| format!("cargo run --example s3: {e}"))?;
+        let mut address = String::new();
+        let output = child.stdout.take().ok_or("the S3 server has no output")?;
+        BufReader::new(output).read_line(&mut address).map_err(|e| format!("the S3 server: {e}"))?;
+        let server = Self { child, endpoint: format!("http://{}", address.trim()) };
+        if address.is_empty() { Err("the S3 server did not start".into()) } else { Ok(server) }
     }
 }
 
 impl Drop for S3 {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        // The end of its input is what ends it.
+        drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
 }

@@ -66,7 +66,7 @@ fn run(arguments: &Arguments) -> Result {
     let requests = runtime.block_on(stage(&sink, arguments.batches))?;
     let inputs = names(&dir)?;
     let rows = FILES * ROWS * arguments.batches;
-    let bytes: u64 = inputs.iter().map(|name| Ok(size(&dir.join(name))?)).sum::<Result<u64>>()?;
+    let bytes: u64 = inputs.iter().map(|name| size(&dir.join(name))).sum::<Result<u64>>()?;
     let ours = || {
         let cost = measured(|| runtime.block_on(merge(&sink, &requests)))?;
         remove_new(&dir, &inputs, rows)?;

@@ -12,6 +12,8 @@ use testkit::context::Expiry;
 use testkit::crash::CrashTable;
 use testkit::{Capabilities, Capability, SinkContext, files};
 
+use crate::matrix::{README, is_of_objects};
+
 const OUT: &str = "/out";
 
 pub(crate) struct FileSinkContext {
@@ -107,14 +109,8 @@ impl SinkContext for FileSinkContext {
         let points = points.filter(|point| self.compacted || !compacts(point));
         let points = points.filter(|point| !point.starts_with("file-bucket"));
         let reached = points.filter(|point| !self.on_checkpoint || !cuts(point)).collect();
-        Some(CrashTable { readme: include_str!("../../README.md"), reached })
+        Some(CrashTable { readme: README, reached })
     }
-}
-
-/// Whether a crash point is met with object stores only.
-pub(crate) fn is_of_objects(point: &str) -> bool {
-    point.starts_with("file-upload")
-        || ["-complete", "-copy", "-abort"].iter().any(|end| point.ends_with(end))
 }
 
 #[async_trait]

@@ -1,10 +1,10 @@
-//! A store in memory that fails when it is told to.
+//! A store that fails when it is told to: in memory, or over another.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use connector_file::place::MemoryStore;
+use connector_file::place::{MemoryStore, Store};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::multipart::{MultipartStore, PartId};
@@ -42,13 +42,41 @@ pub(crate) enum Fault {
     Denied,
 }
 
-/// A store in memory with faults. Clones share everything but the process that they live in.
-#[derive(Clone, Debug, Default)]
+/// What lists the uploads that were begun and not ended.
+pub(crate) type Uploads = Arc<dyn Fn() -> Vec<(MultipartId, Key)> + Send + Sync>;
+
+/// A store with faults. Clones share everything but the process that they live in.
+#[derive(Clone)]
 pub(crate) struct TestStore {
+    /// What is behind it, unless it was made over another store.
+    #[allow(dead_code, reason = "not every test target looks past the faults")]
     pub(crate) memory: MemoryStore,
+    inner: Arc<dyn Store>,
+    uploads: Uploads,
     state: Arc<Mutex<State>>,
     /// Who asks; none for one that never dies.
     process: Option<SimFs>,
+}
+
+impl fmt::Debug for TestStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestStore").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl Default for TestStore {
+    fn default() -> Self {
+        let memory = MemoryStore::default();
+        let uploads = memory.clone();
+        let inner = Arc::new(memory.clone());
+        Self {
+            memory,
+            inner,
+            uploads: Arc::new(move || uploads.uploads()),
+            state: Arc::default(),
+            process: None,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -81,6 +109,24 @@ impl TestStore {
     #[allow(dead_code, reason = "some test targets make it by default")]
     pub(crate) fn new() -> Self {
         Self::default()
+    }
+
+    /// Over another store, whose uploads are listed so.
+    #[allow(dead_code, reason = "not every test target has another")]
+    pub(crate) fn over(inner: Arc<dyn Store>, uploads: Uploads) -> Self {
+        Self { memory: MemoryStore::default(), inner, uploads, state: Arc::default(), process: None }
+    }
+
+    /// The uploads that were begun and not ended, past the faults.
+    #[allow(dead_code, reason = "not every test target asks for it")]
+    pub(crate) fn uploads(&self) -> Vec<(MultipartId, Key)> {
+        (self.uploads)()
+    }
+
+    /// What is behind the faults.
+    #[allow(dead_code, reason = "not every test target asks for it")]
+    pub(crate) fn inner(&self) -> &Arc<dyn Store> {
+        &self.inner
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -142,7 +188,7 @@ impl TestStore {
     /// All names below a prefix, sorted.
     pub(crate) async fn names(&self, prefix: &str) -> Vec<String> {
         let found: Vec<ObjectMeta> =
-            self.memory.list(Some(&Key::from(prefix))).try_collect().await.unwrap_or_default();
+            self.inner.list(Some(&Key::from(prefix))).try_collect().await.unwrap_or_default();
         let mut names: Vec<_> = found
             .iter()
             .filter_map(|found| found.location.as_ref().strip_prefix(prefix)?.strip_prefix('/'))
@@ -154,7 +200,7 @@ impl TestStore {
 
     /// The content of an object; empty when it is not there.
     pub(crate) async fn content(&self, name: &str) -> Vec<u8> {
-        match self.memory.get(&Key::from(name)).await {
+        match self.inner.get(&Key::from(name)).await {
             Ok(found) => found.bytes().await.map(|bytes| bytes.to_vec()).unwrap_or_default(),
             Err(_) => Vec::new(),
         }
@@ -251,7 +297,7 @@ impl fmt::Display for TestStore {
 #[async_trait]
 impl MultipartStore for TestStore {
     async fn create_multipart(&self, path: &Key) -> Result<MultipartId> {
-        self.around(Op::Create, path, self.memory.create_multipart(path)).await
+        self.around(Op::Create, path, self.inner.create_multipart(path)).await
     }
 
     async fn put_part(&self, path: &Key, id: &MultipartId, index: usize, data: PutPayload) -> Result<PartId> {
@@ -264,7 +310,7 @@ impl MultipartStore for TestStore {
         if slow {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
-        let put = self.around(Op::PutPart, path, self.memory.put_part(path, id, index, data)).await;
+        let put = self.around(Op::PutPart, path, self.inner.put_part(path, id, index, data)).await;
         self.state().flying -= 1;
         put
     }
@@ -275,8 +321,7 @@ impl MultipartStore for TestStore {
         id: &MultipartId,
         parts: Vec<PartId>,
     ) -> Result<PutResult> {
-        let completed =
-            self.around(Op::Complete, path, self.memory.complete_multipart(path, id, parts)).await;
+        let completed = self.around(Op::Complete, path, self.inner.complete_multipart(path, id, parts)).await;
         match completed {
             Err(e) if self.state().takes_unknown_for_done && e.to_string().contains("NoSuchUpload") => {
                 Ok(PutResult { e_tag: None, version: None })
@@ -286,7 +331,7 @@ impl MultipartStore for TestStore {
     }
 
     async fn abort_multipart(&self, path: &Key, id: &MultipartId) -> Result<()> {
-        self.around(Op::Abort, path, self.memory.abort_multipart(path, id)).await
+        self.around(Op::Abort, path, self.inner.abort_multipart(path, id)).await
     }
 }
 
@@ -296,7 +341,7 @@ impl ObjectStore for TestStore {
         if self.state().without_conditional_puts && !matches!(opts.mode, PutMode::Overwrite) {
             return Err(Error::NotImplemented { operation: "put".into(), implementer: "TestStore".into() });
         }
-        self.around(Op::Put, key, self.memory.put_opts(key, payload, opts)).await
+        self.around(Op::Put, key, self.inner.put_opts(key, payload, opts)).await
     }
 
     async fn put_multipart_opts(
@@ -304,12 +349,12 @@ impl ObjectStore for TestStore {
         key: &Key,
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.memory.put_multipart_opts(key, opts).await
+        self.inner.put_multipart_opts(key, opts).await
     }
 
     async fn get_opts(&self, key: &Key, options: GetOptions) -> Result<GetResult> {
         let head = options.head;
-        let found = self.around(Op::Get, key, self.memory.get_opts(key, options)).await?;
+        let found = self.around(Op::Get, key, self.inner.get_opts(key, options)).await?;
         if !head {
             self.state().read += found.range.end - found.range.start;
         }
@@ -322,7 +367,7 @@ impl ObjectStore for TestStore {
             let store = store.clone();
             async move {
                 let key = key?;
-                store.around(Op::Delete, &key, store.memory.delete(&key)).await?;
+                store.around(Op::Delete, &key, store.inner.delete(&key)).await?;
                 Ok(key)
             }
         })
@@ -334,14 +379,14 @@ impl ObjectStore for TestStore {
         let all = async move {
             let key = prefix.clone().unwrap_or_default();
             let found: Vec<ObjectMeta> =
-                store.around(Op::List, &key, store.memory.list(prefix.as_ref()).try_collect()).await?;
+                store.around(Op::List, &key, store.inner.list(prefix.as_ref()).try_collect()).await?;
             Ok::<_, Error>(futures::stream::iter(found.into_iter().map(Ok)))
         };
         futures::stream::once(all).try_flatten().boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Key>) -> Result<ListResult> {
-        self.memory.list_with_delimiter(prefix).await
+        self.inner.list_with_delimiter(prefix).await
     }
 
     async fn copy_opts(&self, from: &Key, to: &Key, options: CopyOptions) -> Result<()> {
@@ -349,6 +394,6 @@ impl ObjectStore for TestStore {
             let operation = "copy_if_not_exists".to_owned();
             return Err(Error::NotImplemented { operation, implementer: "TestStore".into() });
         }
-        self.around(Op::Copy, from, self.memory.copy_opts(from, to, options)).await
+        self.around(Op::Copy, from, self.inner.copy_opts(from, to, options)).await
     }
 }

@@ -47,8 +47,8 @@ enum Host {
 impl Broker {
     /// Starts a system with empty data on free ports of 127.0.0.1, and returns when it answers.
     ///
-    /// The first start on a machine fetches jars (Kafka: about 44 MB); two more seconds go into an archive of classes that
-    /// makes later starts faster.
+    /// The first start on a machine fetches the software (Kafka: about 44 MB of jars; two more seconds go into an archive of classes that
+    /// makes later starts faster).
     ///
     /// # Errors
     ///
@@ -68,13 +68,17 @@ impl Broker {
         let library = Library::obtain(&*recipe)?;
         let archive = library.archive(|library, archive| {
             let option = format!("-XX:ArchiveClassesAtExit={}", archive.display());
-            Self::run_process(recipe.clone(), library.clone(), option)?.terminate()
+            Self::run_process(recipe.clone(), library.clone(), vec![option])?.terminate()
         })?;
-        let option = format!("-XX:SharedArchiveFile={}", archive.display());
-        Self::run_process(recipe, library, option)
+        let options = archive.map(|archive| format!("-XX:SharedArchiveFile={}", archive.display()));
+        Self::run_process(recipe, library, options.into_iter().collect())
     }
 
-    fn run_process(recipe: Arc<dyn Recipe>, library: Library, option: String) -> Result<Self, BrokerError> {
+    fn run_process(
+        recipe: Arc<dyn Recipe>,
+        library: Library,
+        options: Vec<String>,
+    ) -> Result<Self, BrokerError> {
         let reserved = reserve(&*recipe)?;
         let dir = tempfile::Builder::new()
             .prefix(&format!("testkit-{}-", recipe.name().to_lowercase()))
@@ -82,7 +86,7 @@ impl Broker {
             .map_err(doing("make a data directory"))?;
         // From here on `Process` removes it, or its watcher.
         let node = Node { dir: dir.keep(), ports: numbers(&reserved), bind: Ipv4Addr::LOCALHOST };
-        let mut process = Process::new(&*recipe, node, library, vec![option])?;
+        let mut process = Process::new(&*recipe, node, library, options)?;
         process.once(&*recipe)?;
         let mut broker = Self { recipe, host: Host::Process(Box::new(process)), reserved };
         broker.restart()?;
@@ -218,7 +222,7 @@ impl Broker {
         }
     }
 
-    /// The process id of the JVM while it runs; `None` in a container.
+    /// The process id of the system while it runs; `None` in a container.
     pub fn pid(&self) -> Option<u32> {
         match &self.host {
             Host::Process(process) => process.pid(),

@@ -1,6 +1,6 @@
 //! Real systems on this machine, for tests: started, killed, frozen and restarted with their data kept.
 //!
-//! By default a system is a child process: a JVM with jars that Maven fetched once into
+//! By default a system is a child process: a JVM with jars of Maven, or Python with packages of its index, fetched once into
 //! `${XDG_CACHE_HOME:-$HOME/.cache}/connector-sdk/brokers`. With `TESTKIT_BROKERS=container` in the environment, and
 //! testkit's feature `containers`, it is a container of the official image. A test says the same in both cases:
 //!
@@ -41,8 +41,10 @@ mod kafka;
 mod mode;
 mod ports;
 mod process;
+mod python;
 mod real;
 mod recipe;
+mod s3;
 mod trial;
 mod watcher;
 
@@ -50,5 +52,6 @@ pub use broker::Broker;
 pub use error::{BrokerError, Missing};
 pub use kafka::{Kafka, KafkaClient, Metadata};
 pub use mode::Mode;
-pub use recipe::{Image, Java, Node, Recipe};
+pub use recipe::{Image, Node, Program, Recipe, Software};
+pub use s3::S3;
 pub use trial::{require, trial};

@@ -4,14 +4,14 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::cache::Library;
 use super::error::doing;
-use super::recipe::{Java, Node, Recipe};
+use super::recipe::{Node, Program, Recipe};
 use super::watcher::Watcher;
 use super::{BrokerError, real};
 
@@ -21,18 +21,13 @@ const ONCE: Duration = Duration::from_secs(120);
 /// How long the threads of a loaded machine may take to notice a SIGSTOP.
 const PAUSE: Duration = Duration::from_secs(30);
 
-/// The child waits for a line before it becomes the JVM, with the same process id: so there is no moment in which it runs and
-/// the watcher doesn't know of it.
-const GATE: &str = r#"read -r _ && exec "$@" </dev/null"#;
-
-/// A data directory and at most one JVM on it.
+/// A data directory and at most one process on it.
 #[derive(Debug)]
 pub(crate) struct Process {
     name: &'static str,
     node: Node,
     log: PathBuf,
     library: Library,
-    jvm_options: Vec<String>,
     /// Those that only the system itself gets, not what runs once.
     main_options: Vec<String>,
     child: Option<Child>,
@@ -52,20 +47,20 @@ impl Process {
         let watcher = Watcher::start((!keep).then_some(node.dir()));
         let watcher = watcher.map_err(doing("start /bin/sh"))?;
         let log = node.dir().join("console.log");
-        let (name, jvm_options) = (recipe.name(), recipe.jvm());
-        Ok(Self { name, node, log, library, jvm_options, main_options, child: None, watcher, keep })
+        let name = recipe.name();
+        Ok(Self { name, node, log, library, main_options, child: None, watcher, keep })
     }
 
     /// Runs what is to be run once.
     pub(crate) fn once(&mut self, recipe: &dyn Recipe) -> Result<(), BrokerError> {
         self.write_files(recipe)?;
-        for java in recipe.once(&self.node) {
-            self.spawn(&java, &[])?;
+        for program in recipe.once(&self.node) {
+            self.spawn(&program, &[])?;
             let status = self.wait(ONCE)?;
             if !status.is_some_and(|status| status.success()) {
                 self.kill()?;
                 let how = status.map_or_else(|| "took too long".to_owned(), |status| status.to_string());
-                return Err(BrokerError::Command { command: java.class, how, output: self.log_tail(20) });
+                return Err(BrokerError::Command { command: program.name, how, output: self.log_tail(20) });
             }
         }
         Ok(())
@@ -88,18 +83,13 @@ impl Process {
         Ok(())
     }
 
-    fn spawn(&mut self, java: &Java, options: &[String]) -> Result<(), BrokerError> {
+    fn spawn(&mut self, program: &Program, options: &[String]) -> Result<(), BrokerError> {
         let open = || File::options().create(true).append(true).open(&self.log);
         let streams = open().and_then(|out| Ok((out, open()?)));
         let (out, err) = streams.map_err(doing(format!("open {}", self.log.display())))?;
-        let mut child = Command::new("/bin/sh")
-            .args(["-c", GATE, "testkit-gate"])
-            .arg(self.library.java())
-            .args(&self.jvm_options)
-            .args(options)
-            .args(["-cp", &self.library.class_path()])
-            .arg(&java.class)
-            .args(&java.arguments)
+        let mut child = self
+            .library
+            .command(program, options)
             .current_dir(self.node.dir())
             .stdin(Stdio::piped())
             .stdout(out)
@@ -114,7 +104,7 @@ impl Process {
             Some(mut gate) => gate.write_all(b"go\n"),
             None => Err(io::Error::from(io::ErrorKind::BrokenPipe)),
         });
-        opened.map_err(doing(format!("start {}", java.class)))
+        opened.map_err(doing(format!("start {}", program.name)))
     }
 
     /// Has it ended by itself?
@@ -153,7 +143,7 @@ impl Process {
         self.wait(limit)?.ok_or_else(|| self.state("did not end in time after SIGTERM"))
     }
 
-    /// Sends a signal to the JVM.
+    /// Sends a signal to the system.
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), BrokerError> {
         let pid = self.child.as_ref().and_then(|child| Pid::from_raw(child.id().cast_signed()));
         let pid = pid.ok_or_else(|| self.state("isn't running"))?;
@@ -183,7 +173,7 @@ impl Process {
         BrokerError::State { name: self.name, what }
     }
 
-    /// The process id of the JVM, while it runs.
+    /// The process id of the system, while it runs.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }

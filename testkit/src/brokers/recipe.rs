@@ -17,8 +17,8 @@ pub trait Recipe: fmt::Debug + Send + Sync + 'static {
     /// The version that is fetched.
     fn version(&self) -> &'static str;
 
-    /// A Maven project whose run-time dependencies are the system's jars.
-    fn pom(&self) -> String;
+    /// What it is made of, and what runs that.
+    fn software(&self) -> Software;
 
     /// Completes the directory `lib` of jars after the download, once per cache: compiles a launcher, say.
     ///
@@ -33,17 +33,14 @@ pub trait Recipe: fmt::Debug + Send + Sync + 'static {
     /// Names of the ports that it listens on. The first is where clients connect.
     fn ports(&self) -> &'static [&'static str];
 
-    /// Options of the JVM, without class path.
-    fn jvm(&self) -> Vec<String>;
-
     /// Files to write into the data directory before each start, as name and content.
     fn files(&self, node: &Node) -> Vec<(&'static str, String)>;
 
     /// Programs to run to their end before the first start, such as one that formats a disk.
-    fn once(&self, node: &Node) -> Vec<Java>;
+    fn once(&self, node: &Node) -> Vec<Program>;
 
     /// The program that is the system.
-    fn main(&self, node: &Node) -> Java;
+    fn main(&self, node: &Node) -> Program;
 
     /// One probe, bounded to some seconds: does the system *answer* in its protocol? A port that accepts proves nothing.
     ///
@@ -88,19 +85,47 @@ impl Node {
     }
 }
 
-/// A call of a class that has a `main`.
+/// What a system is made of. It is fetched once, into the cache.
 #[derive(Clone, Debug)]
-pub struct Java {
-    /// The class.
-    pub class: String,
+#[non_exhaustive]
+pub enum Software {
+    /// Jars, and a JVM.
+    Jars {
+        /// A Maven project whose run-time dependencies they are.
+        pom: String,
+        /// Options of the JVM, without class path.
+        jvm: Vec<String>,
+    },
+    /// Packages of Python, in an environment of their own.
+    Packages {
+        /// What `pip install` is told, each with its version.
+        requirements: &'static [&'static str],
+    },
+}
+
+impl Software {
+    /// What decides the content of the cache.
+    pub(crate) fn key(&self) -> String {
+        match self {
+            Self::Jars { pom, .. } => pom.clone(),
+            Self::Packages { requirements } => requirements.join("\n"),
+        }
+    }
+}
+
+/// A program that the software runs.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// A class that has a `main`; for Python a script, one of [`Recipe::files`].
+    pub name: String,
     /// What it is told.
     pub arguments: Vec<String>,
 }
 
-impl Java {
+impl Program {
     /// A call.
-    pub fn new(class: &str, arguments: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self { class: class.to_owned(), arguments: arguments.into_iter().map(Into::into).collect() }
+    pub fn new(name: &str, arguments: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { name: name.to_owned(), arguments: arguments.into_iter().map(Into::into).collect() }
     }
 }
 

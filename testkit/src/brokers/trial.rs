@@ -28,7 +28,7 @@ pub(crate) fn remember(said: impl FnOnce() -> String) {
 /// One plain line: what is missing, and what to type.
 pub fn require(recipe: &dyn Recipe) -> Result<(), Missing> {
     match Mode::from_env()? {
-        Mode::Process => Library::check(recipe).map(|_jvm| ()),
+        Mode::Process => Library::check(recipe),
         #[cfg(feature = "containers")]
         Mode::Container => super::container::check(recipe),
         #[cfg(not(feature = "containers"))]

@@ -2,8 +2,10 @@
 
 mod campaign;
 mod recorder;
+mod shared;
 mod table;
 
 pub use campaign::{pairs, singles};
 pub use recorder::CrashRecorder;
+pub use shared::Campaigns;
 pub use table::{CrashTable, Observed, Sees, documented};

@@ -46,15 +46,18 @@ async fn body<C: SinkContext>(subject: &mut Subject<C>, death: Death) -> Result<
 }
 
 fn once<C: SinkContext>(lab: &Lab<C>) -> Verdict {
-    lab.at(lab.first_seed(), &async |subject: &mut Subject<C>| Ok(super::deaths(subject)))
-        .and_then(|deaths| singles(&lab.without(NUMBERS_CRASH_POINTS), &deaths, body))
-        .map(drop)
+    lab.at(lab.first_seed(), &async |subject: &mut Subject<C>| Ok(super::deaths(subject))).and_then(
+        |deaths| lab.campaigns().singles.run(|| singles(&lab.without(NUMBERS_CRASH_POINTS), &deaths, body)),
+    )
 }
 
 fn twice<C: SinkContext>(lab: &Lab<C>) -> Verdict {
-    lab.at(lab.first_seed(), &async |subject: &mut Subject<C>| Ok(super::deaths(subject)))
-        .and_then(|deaths| pairs(&lab.without(NUMBERS_CRASH_POINTS), &deaths[..deaths.len().min(2)], body))
-        .map(drop)
+    lab.at(lab.first_seed(), &async |subject: &mut Subject<C>| Ok(super::deaths(subject))).and_then(
+        |deaths| {
+            let deaths = &deaths[..deaths.len().min(2)];
+            lab.campaigns().pairs.run(|| pairs(&lab.without(NUMBERS_CRASH_POINTS), deaths, body))
+        },
+    )
 }
 
 fn table<C: SinkContext>(lab: &Lab<C>) -> Verdict {
@@ -63,7 +66,10 @@ fn table<C: SinkContext>(lab: &Lab<C>) -> Verdict {
     let Some(documented) = documented else {
         return Err(Broken::new("C-7", "the capability is declared, and there is no table"));
     };
-    let mut observed = singles(&lab.without(NUMBERS_CRASH_POINTS), &[Death::Crash], body)?;
-    observed.merge(pairs(&lab.without(NUMBERS_CRASH_POINTS), &[Death::Crash], body)?);
+    let campaigns = lab.campaigns();
+    let mut observed =
+        campaigns.singles.look(|| singles(&lab.without(NUMBERS_CRASH_POINTS), &[Death::Crash], body))?;
+    observed
+        .merge(campaigns.pairs.look(|| pairs(&lab.without(NUMBERS_CRASH_POINTS), &[Death::Crash], body))?);
     observed.compare("C-7", &documented)
 }

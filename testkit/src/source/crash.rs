@@ -46,15 +46,18 @@ async fn body<C: SourceContext>(subject: &mut Subject<C>, death: Death) -> Resul
 }
 
 fn once<C: SourceContext>(lab: &Lab<C>) -> Verdict {
-    lab.at(lab.first_seed(), &async |subject: &mut Subject<C>| Ok(super::deaths(subject)))
-        .and_then(|deaths| singles(&lab.without(LEDGER_CRASH_POINTS), &deaths, body))
-        .map(drop)
+    lab.at(lab.first_seed(), &async |subject: &mut Subject<C>| Ok(super::deaths(subject))).and_then(
+        |deaths| lab.campaigns().singles.run(|| singles(&lab.without(LEDGER_CRASH_POINTS), &deaths, body)),
+    )
 }
 
 fn twice<C: SourceContext>(lab: &Lab<C>) -> Verdict {
-    lab.at(lab.first_seed(), &async |subject: &mut Subject<C>| Ok(super::deaths(subject)))
-        .and_then(|deaths| pairs(&lab.without(LEDGER_CRASH_POINTS), &deaths[..deaths.len().min(2)], body))
-        .map(drop)
+    lab.at(lab.first_seed(), &async |subject: &mut Subject<C>| Ok(super::deaths(subject))).and_then(
+        |deaths| {
+            let deaths = &deaths[..deaths.len().min(2)];
+            lab.campaigns().pairs.run(|| pairs(&lab.without(LEDGER_CRASH_POINTS), deaths, body))
+        },
+    )
 }
 
 fn table<C: SourceContext>(lab: &Lab<C>) -> Verdict {
@@ -63,7 +66,9 @@ fn table<C: SourceContext>(lab: &Lab<C>) -> Verdict {
     let Some(documented) = documented else {
         return Err(Broken::new("R-2", "the capability is declared, and there is no table"));
     };
-    let mut observed = singles(&lab.without(LEDGER_CRASH_POINTS), &[Death::Crash], body)?;
-    observed.merge(pairs(&lab.without(LEDGER_CRASH_POINTS), &[Death::Crash], body)?);
+    let campaigns = lab.campaigns();
+    let mut observed =
+        campaigns.singles.look(|| singles(&lab.without(LEDGER_CRASH_POINTS), &[Death::Crash], body))?;
+    observed.merge(campaigns.pairs.look(|| pairs(&lab.without(LEDGER_CRASH_POINTS), &[Death::Crash], body))?);
     observed.compare("R-2", &documented)
 }

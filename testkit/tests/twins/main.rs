@@ -34,7 +34,7 @@ pub(crate) struct Twin {
 }
 
 /// Few rounds: what a twin breaks must show at once.
-pub const SETTINGS: Settings = Settings { seed: 1, rounds: 12, real: false };
+pub const SETTINGS: Settings = Settings { seed: 1, rounds: 12, real: false, sparing: false };
 
 /// The checks that reject a subject.
 pub fn rejecting<C>(

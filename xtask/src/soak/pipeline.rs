@@ -65,7 +65,7 @@ pub(super) enum Target {
     Lines,
     /// Parquet in local files.
     Parquet,
-    /// Parquet in a bucket behind this endpoint.
+    /// Parquet in a bucket behind this endpoint: fewer parts, for each costs some requests.
     Bucket { url: String, endpoint: String },
 }
 
@@ -75,7 +75,9 @@ impl Target {
             Self::Lines => LINES.to_owned(),
             Self::Parquet => PARQUET.replace("PATH", "out"),
             Self::Bucket { url, endpoint } => {
-                PARQUET.replace("PATH", url) + &STORE.replace("ENDPOINT", endpoint)
+                let parquet =
+                    PARQUET.replace("PATH", url).replace("64 KiB", "256 KiB").replace("512 KiB", "1 MiB");
+                parquet + &STORE.replace("ENDPOINT", endpoint)
             }
         }
     }

@@ -19,12 +19,28 @@ const PARALLELISM: [u32; 3] = [1, 3, 2];
 /// What the last round, which runs to the end, and a stop with a savepoint may take.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// One round in so many must make new output visible, or the kills met hardly a commit.
+const LEAST: u32 = 3;
+
 /// What the scanner shares with the rounds.
 #[derive(Default)]
 struct Watch {
     stop: AtomicBool,
     failed: AtomicBool,
     bytes: AtomicU64,
+    scans: AtomicU64,
+}
+
+impl Watch {
+    /// Waits until all that is visible now was seen: by a scan that began after this.
+    fn settle(&self) {
+        let (begun, started) = (self.scans.load(Ordering::Acquire), shell::now());
+        let is_settled =
+            || self.scans.load(Ordering::Acquire) >= begun + 2 || self.failed.load(Ordering::Acquire);
+        while !is_settled() && started.elapsed() < PATIENCE {
+            shell::sleep(Duration::from_millis(1));
+        }
+    }
 }
 
 /// What ends a round.
@@ -83,9 +99,8 @@ pub(super) fn run(arguments: &Arguments, by: EndedBy, output: Output) -> Result 
         }
         Output::S3 => {
             let programs = python::programs()?;
-            let endpoint =
-                server.insert(python::S3::start(&programs, "soak", &dir.join("s3.log"))?).endpoint.clone();
-            let url = "s3://soak/out".to_owned();
+            let endpoint = server.insert(python::S3::start()?).endpoint.clone();
+            let url = format!("s3://{}/out", python::S3::BUCKET);
             let scanner = ColumnScanner::start(&programs, lines, bytes, &url, Some(&endpoint))?;
             (Target::Bucket { url, endpoint }, Box::new(scanner))
         }
@@ -124,6 +139,7 @@ fn watched(
                     watch.failed.store(true, Ordering::Release);
                     return scanned;
                 }
+                watch.scans.fetch_add(1, Ordering::AcqRel);
                 shell::sleep(Duration::from_millis(1));
             }
             Ok(())
@@ -198,6 +214,7 @@ fn rounds(
                 }
             }
         }
+        watch.settle();
         if watch.failed.load(Ordering::Acquire) {
             return Err(format!("the output was found wrong in or before round {round}"));
         }
@@ -209,6 +226,12 @@ fn rounds(
     finished(&mut run, status)?;
     if counts.ended == 0 && arguments.rounds > 0 {
         return Err("no round was ended from outside: this soak showed nothing".into());
+    }
+    if arguments.rounds > 0 && counts.progressed < (arguments.rounds / LEAST).max(1) {
+        let Counts { ended, progressed } = counts;
+        return Err(format!(
+            "new output was visible in {progressed} of {ended} rounds only: too few commits"
+        ));
     }
     Ok(counts)
 }

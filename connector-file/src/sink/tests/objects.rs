@@ -1,8 +1,8 @@
 //! Rules of the sink over an object store, one by one.
 
-#[path = "../../../tests/conformance/objects.rs"]
-#[allow(dead_code, reason = "only the context of the sink is needed here")]
-mod context;
+#[path = "../../../tests/conformance/matrix/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "only the context of the sink is needed here")]
+mod matrix;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -372,17 +372,17 @@ fn a_marker_leads_to_no_upload_but_its_own() {
 
 #[test]
 fn a_sink_that_takes_an_unknown_upload_for_a_success_is_rejected() {
-    let check = testkit::sink::checks::<context::ObjectSinkContext>()
+    let check = testkit::sink::checks::<matrix::Sinks<matrix::Lines>>()
         .into_iter()
         .find(|check| check.name == "sink::committer::what_is_gone_is_lost")
         .unwrap();
     let judge = |flawed: bool| {
         let make = move |_: &testkit::surroundings::Surroundings| {
-            let context = context::ObjectSinkContext::default();
+            let place = matrix::Objects::in_memory();
             if flawed {
-                context.store.take_unknown_for_done();
+                place.store.take_unknown_for_done();
             }
-            context
+            matrix::Sinks { looks: matrix::Lines, place: Box::new(place), compacted: false }
         };
         check.judge(&make, testkit::lab::Settings::from_env(false).unwrap())
     };

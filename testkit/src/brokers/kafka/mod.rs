@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 pub use client::{KafkaClient, Metadata};
 
-use super::recipe::{Image, Java, Node, Recipe};
+use super::recipe::{Image, Node, Program, Recipe, Software};
 
 /// 4.4.0 names an artifact that Central lacks.
 const VERSION: &str = "4.3.1";
@@ -128,8 +128,8 @@ impl Recipe for Kafka {
         VERSION
     }
 
-    fn pom(&self) -> String {
-        format!(
+    fn software(&self) -> Software {
+        let pom = format!(
             r#"<?xml version="1.0" encoding="UTF-8"?>
 <project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -140,16 +140,9 @@ impl Recipe for Kafka {
   </dependencies>
 </project>
 "#
-        )
-    }
-
-    fn ports(&self) -> &'static [&'static str] {
-        &[Self::DIRECT, Self::PROXIED, Self::CONTROLLER]
-    }
-
-    fn jvm(&self) -> Vec<String> {
+        );
         // The serial collector and the first compiler: a test broker lives for seconds, beside others on few cores.
-        [
+        let jvm = [
             "-Xms128m",
             "-Xmx384m",
             "-XX:+UseSerialGC",
@@ -159,7 +152,12 @@ impl Recipe for Kafka {
             "-Dlog4j2.configurationFile=log4j2.properties",
         ]
         .map(str::to_owned)
-        .to_vec()
+        .to_vec();
+        Software::Jars { pom, jvm }
+    }
+
+    fn ports(&self) -> &'static [&'static str] {
+        &[Self::DIRECT, Self::PROXIED, Self::CONTROLLER]
     }
 
     fn files(&self, node: &Node) -> Vec<(&'static str, String)> {
@@ -176,13 +174,13 @@ impl Recipe for Kafka {
         vec![("server.properties", lines), ("log4j2.properties", log4j.to_owned())]
     }
 
-    fn once(&self, _node: &Node) -> Vec<Java> {
+    fn once(&self, _node: &Node) -> Vec<Program> {
         let arguments = ["format", "--cluster-id", CLUSTER, "--config", "server.properties"];
-        vec![Java::new("kafka.tools.StorageTool", arguments)]
+        vec![Program::new("kafka.tools.StorageTool", arguments)]
     }
 
-    fn main(&self, _node: &Node) -> Java {
-        Java::new("kafka.Kafka", ["server.properties"])
+    fn main(&self, _node: &Node) -> Program {
+        Program::new("kafka.Kafka", ["server.properties"])
     }
 
     fn ready(&self, address: SocketAddr) -> Result<(), String> {
