@@ -68,7 +68,8 @@ impl Suite {
     }
 
     /// What is added from here on takes less time: checks that explore try at most so many seeds (`TESTKIT_ROUNDS` says
-    /// otherwise), and crash campaigns die once at each point; see [`Settings::sparing`].
+    /// otherwise), and crash campaigns die once at each point; see [`Settings::sparing`]. A crash-point table is then judged by
+    /// what such a campaign can know: run one combination of the connector without this, that the table is judged whole.
     #[must_use]
     pub fn sparing(mut self, rounds: u64) -> Self {
         self.sparing = Some(rounds);

@@ -3,8 +3,8 @@
 //!
 //! | where | explores | crash campaigns |
 //! |---|---|---|
-//! | lines, CSV and JSON locally; all that only some have | 20 seeds | every hit of every crash point, also as power cuts; pairs |
-//! | the store in memory; Parquet locally | 20 seeds; 5 | each crash point once, and once as the second death |
+//! | lines, CSV and JSON locally, lines in memory; all that only some have | 20 seeds | every hit of every crash point, also as power cuts; pairs |
+//! | the others in memory; Parquet locally | 20 seeds; 5 | each crash point once, and once as the second death |
 //! | a server that speaks S3 | 1 seed | the same |
 #![allow(missing_docs, clippy::expect_used)]
 
@@ -108,9 +108,9 @@ fn on_a_server(suite: Suite) -> Suite {
 
 fn main() -> ExitCode {
     let suite = others(texts(Suite::new("file"), "local", || Box::new(Local)));
-    let suite = texts(suite.sparing(20), "memory", || Box::new(Objects::in_memory()));
-    let suite = columns(columns(suite.sparing(5), "local", || Box::new(Local)), "memory", || {
-        Box::new(Objects::in_memory())
-    });
+    let in_memory: Where = || Box::new(Objects::in_memory());
+    let suite = all(suite, "lines:memory", Lines, in_memory).sparing(20);
+    let suite = all(all(suite, "csv:memory", CSV, in_memory), "json:memory", JSON, in_memory);
+    let suite = columns(columns(suite.sparing(5), "local", || Box::new(Local)), "memory", in_memory);
     on_a_server(suite).main()
 }
