@@ -1,0 +1,1 @@
+//! The protocol on the wire, for what the bundled client lacks: transactions of producers that are gone.
