@@ -1,11 +1,15 @@
 //! How a cluster is reached: the options that source and sink share, and the client's configuration made of them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use connector_api::env::Environment;
 use connector_api::{Error, Result};
 use rdkafka::ClientConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::wire::Wire;
 
 /// A property that `properties` must not set, and why.
 pub(crate) type Refused = (&'static str, &'static str);
@@ -50,6 +54,32 @@ impl Connection {
             config.set(name, value);
         }
         Ok(config)
+    }
+
+    /// Our own client of the same cluster; a call that fails in a way that may pass is tried again for `patience`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for a security property, naming it: our own client speaks plain text alone.
+    pub(crate) fn wire(&self, env: &Environment, patience: Duration) -> Result<Wire> {
+        self.refuse_unspoken()?;
+        Ok(Wire::new(env.clone(), &self.bootstrap_servers, patience))
+    }
+
+    /// Refuses what our own client can't speak.
+    pub(crate) fn refuse_unspoken(&self) -> Result<()> {
+        for (name, value) in &self.properties {
+            let is_plain = name == "security.protocol" && value.eq_ignore_ascii_case("plaintext");
+            let is_security = ["security.", "sasl.", "ssl.", "enable.ssl", "enable.sasl"];
+            if !is_plain && is_security.iter().any(|prefix| name.starts_with(prefix)) {
+                return Err(Error::config(
+                    format!("properties.{name}"),
+                    "is a security property. Committing what a dead process prepared needs a client of our own, and that speaks \
+                     PLAINTEXT only: `delivery_guarantee` = \"at-least-once\" works with this property, \"exactly-once\" does not",
+                ));
+            }
+        }
+        Ok(())
     }
 }
 
