@@ -1,6 +1,7 @@
 //! How a cluster is reached: the options that source and sink share, and the client's configuration made of them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use connector_api::env::Environment;
@@ -21,7 +22,7 @@ const REFUSED: &[Refused] = &[
 ];
 
 /// The cluster, and properties that are passed through to the client.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Connection {
     /// Where the cluster is first asked: `HOST:PORT`, several separated by commas.
     #[schemars(extend("x-identity" = true))]
@@ -30,6 +31,16 @@ pub struct Connection {
     /// connector's guarantees rest on, are refused.
     #[serde(default)]
     pub properties: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Connection {
+    /// Without the values of `properties`: some are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("properties", &self.properties.keys())
+            .finish()
+    }
 }
 
 impl Connection {

@@ -2,9 +2,11 @@
 
 pub mod connection;
 mod error;
+mod factory;
 pub mod sink;
 pub mod source;
 pub mod transactions;
 mod wire;
 
 pub use error::KafkaError;
+pub use factory::KafkaConnector;
