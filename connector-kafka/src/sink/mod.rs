@@ -6,7 +6,7 @@
 //! transaction's coordinator: only one that is open, in this producer's epoch, is handed over as a [committable](KafkaCommittable). From
 //! then on the transaction outlives the process. When the checkpoint is complete, the committer commits it: by the producer that wrote
 //! it, where that lives, else by EndTxn over the wire, from whichever process lives. It looks before it acts, and
-//! tells what it found by [two tables](https://docs.rs/connector-kafka).
+//! what it finds has its outcome in [two tables](outcome_tables).
 //! The sweep aborts what attempts that died left open and no checkpoint names.
 
 mod committable;
@@ -34,6 +34,7 @@ pub use committable::{KafkaCommittable, TransactionVersion};
 pub use config::{DeliveryGuarantee, PartitionerOption, SinkOptions};
 pub use crash_points::CRASH_POINTS;
 pub use factory::KafkaSinkFactory;
+pub use outcomes::outcome_tables;
 pub use routing::{KafkaPartitioner, Target, TopicSelector};
 
 use committer::KafkaCommitter;

@@ -176,8 +176,8 @@ impl Next {
     }
 }
 
-/// Both tables, as the README prints them.
-pub(crate) fn markdown() -> String {
+/// Both tables, as the README prints them: what every answer of a broker means for a commit.
+pub fn outcome_tables() -> String {
     let mut text = String::from("| DescribeTransactions says | outcome | shown by |\n|---|---|---|\n");
     for StandingRow { found, outcome, shown, .. } in STANDINGS {
         text += &format!("| {found} | {outcome} | {shown} |\n");
@@ -258,6 +258,6 @@ mod tests {
     #[test]
     fn the_readme_prints_the_tables() {
         let readme = include_str!("../../README.md");
-        assert!(readme.contains(&markdown()), "put this into the README:\n{}", markdown());
+        assert!(readme.contains(&outcome_tables()), "put this into the README:\n{}", outcome_tables());
     }
 }

@@ -1,6 +1,7 @@
 //! The sink against a real broker.
 #![allow(missing_docs)]
 
+#[path = "../support/broker.rs"]
 mod broker;
 mod prepared;
 

@@ -1,4 +1,5 @@
 //! One broker for all tests of this program; topics and prefixes are each test's own.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -48,8 +49,7 @@ pub(crate) fn create_topic(name: &str, partitions: i32) -> Result<(), Failed> {
 }
 
 pub(crate) fn transactions() -> Result<Transactions, Failed> {
-    let env = connector_runtime::local::environment();
-    Ok(Transactions::of(&env, &connection()?)?)
+    Ok(Transactions::of(&connector_runtime::local::environment(), &connection()?)?)
 }
 
 /// A test that needs the broker, on a runtime.
@@ -105,6 +105,7 @@ pub(crate) fn values(topic: &str) -> Result<Vec<String>, Failed> {
 }
 
 /// Says when something that must hold does not.
+#[allow(unused_macros, reason = "each test program uses a part")]
 macro_rules! ensure {
     ($holds:expr, $($why:tt)*) => {
         if !$holds {
@@ -112,4 +113,5 @@ macro_rules! ensure {
         }
     };
 }
+#[allow(unused_imports, reason = "each test program uses a part")]
 pub(crate) use ensure;
