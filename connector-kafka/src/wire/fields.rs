@@ -84,12 +84,6 @@ impl<'a> Fields<'a> {
         self.text()?.ok_or_else(|| "a name is null".into())
     }
 
-    /// Bytes; null is empty.
-    pub(crate) fn bytes(&mut self) -> Read<Vec<u8>> {
-        let length = self.count(true)?.unwrap_or(0);
-        Ok(self.slice(length)?.to_vec())
-    }
-
     /// An array; null is empty. Memory grows with what is there, not with the length that is claimed.
     pub(crate) fn array<T>(&mut self, mut item: impl FnMut(&mut Self) -> Read<T>) -> Read<Vec<T>> {
         let mut items = Vec::new();

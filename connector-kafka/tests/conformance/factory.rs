@@ -32,12 +32,11 @@ impl FactorySubject for KafkaFactory {
         let bootstrap = super::broker::bootstrap().unwrap_or_default();
         Some(Example {
             options: values(json!({
-                "bootstrap_servers": bootstrap, "topic": "copies", "delivery_guarantee": "exactly-once",
-                "transactional_id_prefix": "copy", "transaction_timeout": "5m", "take_over": true, "partitioner": "round-robin",
-                "properties": { "compression.type": "zstd" },
+                "bootstrap_servers": bootstrap, "topic": "copies", "delivery_guarantee": "at-least-once",
+                "partitioner": "round-robin", "properties": { "compression.type": "zstd" },
             })),
             elsewhere: values(json!({ "topic": "others" })),
-            tuned: values(json!({ "transaction_timeout": "6m", "properties": { "linger.ms": "20" } })),
+            tuned: values(json!({ "partitioner": "fixed", "properties": { "linger.ms": "20" } })),
             // The port of TCP's discard service: nobody is there.
             unreachable: values(json!({ "bootstrap_servers": "127.0.0.1:9" })),
         })

@@ -19,8 +19,8 @@ fn main() -> ExitCode {
         return if std::env::var_os("CI").is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     }
     let suite = testkit::Suite::new("kafka")
-        .factory(|_| KafkaFactory)
         .on_the_real_system()
+        .factory(|_| KafkaFactory)
         .named("kafka sink, exactly once")
         .sink(|around| KafkaSinkContext::new(around, DeliveryGuarantee::ExactlyOnce))
         .named("kafka sink, at least once")
