@@ -100,6 +100,16 @@ impl Producer {
         .await
     }
 
+    /// Closes it: when this returns, nothing that it had still to send comes to the cluster any more. An open transaction stays open.
+    pub(crate) async fn close(mut self) -> Result<()> {
+        let inner = self.inner.take();
+        let close = move || {
+            drop(inner);
+            Ok(())
+        };
+        self.env.blocking("close a producer", close).await
+    }
+
     fn inner(&self) -> Result<&Arc<BaseProducer<Reports>>> {
         self.inner.as_ref().ok_or_else(|| Error::contract("kafka sink", "used a producer that is closed"))
     }

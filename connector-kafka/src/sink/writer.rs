@@ -195,11 +195,15 @@ impl SinkWriter<MessageBatch> for KafkaWriter {
 
     /// What is open is neither committed nor aborted: the sweep of the next attempt, or the time-out, aborts it.
     async fn close(&mut self) -> Result<()> {
-        match &mut self.mode {
-            Mode::Plain { producer, .. } => drop(producer.take()),
-            Mode::Transactions(transactions) => drop(transactions.open.take()),
+        let producer = match &mut self.mode {
+            Mode::Plain { producer, .. } => producer.take(),
+            Mode::Transactions(transactions) => transactions.open.take().map(|live| live.producer),
+        };
+        // A row that came to the cluster behind the next attempt's sweep would begin its transaction anew.
+        match producer {
+            Some(producer) => producer.close().await,
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
