@@ -56,6 +56,8 @@ mod tests {
             started_at: 1_795_295_776_999,
             version: TransactionVersion::SameEpoch,
         };
-        testkit::golden::Golden::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden")).value("one", one).check()
+        testkit::golden::Golden::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"))
+            .value("one", one)
+            .check()
     }
 }

@@ -97,7 +97,9 @@ impl KafkaCommitter {
         let failed = |error: KafkaError| Outcome::failed(Error::connector("commit", id, None, error));
         match self.cluster_id().await {
             Ok(here) if *here == committable.cluster_id => {}
-            Ok(here) => return fatal(committable, &format!("this is the cluster {here}: nothing of it is here")),
+            Ok(here) => {
+                return fatal(committable, &format!("this is the cluster {here}: nothing of it is here"));
+            }
             Err(error) => return failed(error),
         }
         // Which transactions this version stands for is decided where one is written; a later version gets a path of its own.
@@ -137,7 +139,11 @@ impl KafkaCommitter {
         let code = end.unwrap_or_default();
         let why = KafkaError::Answer { api: "EndTxn", code };
         if next(code) == Next::Again {
-            return Outcome::Retry { updated: None, after: None, why: Error::connector("commit", id, None, why) };
+            return Outcome::Retry {
+                updated: None,
+                after: None,
+                why: Error::connector("commit", id, None, why),
+            };
         }
         fatal(committable, &format!("it is open, and EndTxn was answered {}", name_of(code)))
     }
@@ -174,7 +180,9 @@ impl KafkaCommitter {
                     "another producer has its id now: {found}. Whether it was committed before can't be told; look for its rows in the topic"
                 ),
             ),
-            Standing::Open | Standing::Refused => fatal(committable, &format!("DescribeTransactions was answered {found}")),
+            Standing::Open | Standing::Refused => {
+                fatal(committable, &format!("DescribeTransactions was answered {found}"))
+            }
         }
     }
 

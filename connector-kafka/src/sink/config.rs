@@ -266,7 +266,9 @@ mod tests {
 
     #[test]
     fn exactly_once_is_refused_with_a_security_property_that_the_wire_client_does_not_speak() {
-        for (name, value) in [("security.protocol", "SASL_SSL"), ("sasl.mechanism", "PLAIN"), ("ssl.ca.location", "x")] {
+        for (name, value) in
+            [("security.protocol", "SASL_SSL"), ("sasl.mechanism", "PLAIN"), ("ssl.ca.location", "x")]
+        {
             let error = refused(&with(name, value));
             assert!(error.contains(&format!("sink.properties.{name}")), "{error}");
         }

@@ -59,7 +59,8 @@ impl Prefix {
         }
         let mut parts = rest.rsplitn(3, '-');
         let (count, run, before) = (parts.next(), parts.next(), parts.next());
-        let longer = before.is_some() && count.zip(run).is_some_and(|(n, run)| read(&format!("{run}-{n}")).is_some());
+        let longer =
+            before.is_some() && count.zip(run).is_some_and(|(n, run)| read(&format!("{run}-{n}")).is_some());
         Some(if longer { Whose::OtherPrefix } else { Whose::Foreign })
     }
 }

@@ -171,7 +171,8 @@ impl Producer {
         match &*inner.context().0.lock().unwrap_or_else(PoisonError::into_inner) {
             None => Ok(()),
             Some(Failures { count, topic, first }) => {
-                let error = KafkaError::Delivery { count: *count, topic: topic.clone(), source: first.clone() };
+                let error =
+                    KafkaError::Delivery { count: *count, topic: topic.clone(), source: first.clone() };
                 Err(failed("write to", topic, error))
             }
         }

@@ -50,7 +50,11 @@ pub(crate) async fn check(context: &WriterContext, config: &TransactionConfig, w
 /// Checks that the cluster speaks what is needed, and allows what the options ask for.
 pub(crate) async fn speaks(config: &TransactionConfig, wire: &Wire) -> Result<Start> {
     let versions = wire.versions().await.map_err(|e| failed("ask what the cluster speaks", "", e))?;
-    let level = versions.features.iter().find(|(name, _)| name == "transaction.version").map_or(0, |(_, level)| *level);
+    let level = versions
+        .features
+        .iter()
+        .find(|(name, _)| name == "transaction.version")
+        .map_or(0, |(_, level)| *level);
     if !TRIED_LEVELS.contains(&level) {
         let reason = format!(
             "\"exactly-once\" was tried on clusters at transaction.version {} to {}; this one is at {level}",
@@ -101,7 +105,8 @@ async fn others(context: &WriterContext, config: &TransactionConfig, wire: &Wire
         return Ok(());
     }
     if !config.take_over {
-        let names: Vec<_> = foreign.iter().take(LISTED).map(|(id, state)| format!("{id} ({state})")).collect();
+        let names: Vec<_> =
+            foreign.iter().take(LISTED).map(|(id, state)| format!("{id} ({state})")).collect();
         let more = foreign.len().saturating_sub(LISTED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let reason = format!(
@@ -113,7 +118,9 @@ async fn others(context: &WriterContext, config: &TransactionConfig, wire: &Wire
     }
     for (id, state) in foreign.iter().filter(|(_, state)| state == "Ongoing") {
         tracing::warn!(id, state, "aborting the transaction of another, as `take_over` says");
-        wire.fence(id, Duration::from_secs(60)).await.map_err(|e| failed("abort the transaction of", id, e))?;
+        wire.fence(id, Duration::from_secs(60))
+            .await
+            .map_err(|e| failed("abort the transaction of", id, e))?;
         metrics::count(metrics::TRANSACTIONS_ABORTED, 1);
     }
     Ok(())

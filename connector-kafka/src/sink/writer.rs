@@ -140,7 +140,12 @@ impl Transactions {
                 let error = KafkaError::Transaction(format!(
                     "it must be open once it is flushed, in epoch {} of producer {}; it is {} in epoch {} of {}: it ran into its time-out of {:?}, \
                      or somebody else took its id",
-                    live.epoch, live.producer_id, found.state, found.epoch, found.producer_id, self.start.timeout
+                    live.epoch,
+                    live.producer_id,
+                    found.state,
+                    found.epoch,
+                    found.producer_id,
+                    self.start.timeout
                 ));
                 return Err(Error::connector("prepare the transaction of", live.id.clone(), None, error));
             }

@@ -1,13 +1,14 @@
 //! The sink driven by hand, as a host does.
 
 use bytes::Bytes;
+use connector_api::batch::FromRows;
 use connector_api::env::Environment;
 use connector_api::id::{AttemptId, CheckpointId, RunId};
-use connector_api::sink::{
-    CommitRequest, DynCommitter, DynWriter, Flush, Outcome, References, Restored, Sink, SinkPlan, WriterContext,
-};
-use connector_api::batch::FromRows;
 use connector_api::message::Message;
+use connector_api::sink::{
+    CommitRequest, DynCommitter, DynWriter, Flush, Outcome, References, Restored, Sink, SinkPlan,
+    WriterContext,
+};
 use connector_api::{Batch, MessageBatch, Result, Stored};
 use connector_kafka::sink::{KafkaCommittable, KafkaSink, SinkOptions};
 use libtest_mimic::Failed;

@@ -5,9 +5,9 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use connector_api::MessageBatch;
 use connector_api::env::CrashPoints;
 use connector_api::source::erase;
-use connector_api::MessageBatch;
 use connector_kafka::sink::{CRASH_POINTS, KafkaSink, SinkOptions};
 use connector_runtime::{
     CheckpointConfig, Job, JobConfig, JobEnd, OnLost, Pipeline, RestartStrategy, StartOptions,

@@ -21,6 +21,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         broker::trial("an_id_that_the_cluster_does_not_know_is_lost", unknown),
         broker::trial("another_cluster_commits_nothing", another_cluster),
         broker::trial("a_broker_answers_end_txn_as_the_table_says", answers),
+        broker::trial("an_id_rests_until_a_checkpoint_is_complete_that_does_not_name_it", resting),
+        broker::trial("an_id_that_a_savepoint_names_is_never_used_again", savepoints),
         broker::trial("a_checkpoint_fails_when_its_transaction_is_not_open", not_open),
     ]
 }
@@ -44,7 +46,10 @@ async fn another_process() -> Result<(), Failed> {
     first.prepare(&["never"]).await?;
     drop(first);
     let mut second = Process::committing(&options, context(1, 2)).await?;
-    ensure!(second.sweep(std::slice::from_ref(&prepared)).await? == 1, "the open transaction goes, the prepared one stays");
+    ensure!(
+        second.sweep(std::slice::from_ref(&prepared)).await? == 1,
+        "the open transaction goes, the prepared one stays"
+    );
     expect!(second.commit(&prepared).await?, Outcome::Committed);
     ensure!(broker::values("another-process")? == ["a", "b"], "{:?}", broker::values("another-process")?);
     expect!(second.commit(&prepared).await?, Outcome::AlreadyCommitted { proof: FOUND });
@@ -66,7 +71,10 @@ async fn live_then_found() -> Result<(), Failed> {
 }
 
 /// Commits checkpoint after checkpoint until an id is used again.
-async fn used_again(process: &mut Process, name: &str) -> Result<(KafkaCommittable, KafkaCommittable), Failed> {
+async fn used_again(
+    process: &mut Process,
+    name: &str,
+) -> Result<(KafkaCommittable, KafkaCommittable), Failed> {
     let mut before: Vec<KafkaCommittable> = Vec::new();
     for round in 0..6 {
         let prepared = process.prepare(&[&format!("{name} {round}")]).await?;
@@ -89,7 +97,10 @@ async fn followed() -> Result<(), Failed> {
     drop(process);
     let mut second = Process::committing(&options, context(1, 2)).await?;
     expect!(second.commit(&old).await?, Outcome::AlreadyCommitted { proof: FOUND });
-    ensure!(broker::values("followed")? == before, "the later transaction was committed in place of the earlier one");
+    ensure!(
+        broker::values("followed")? == before,
+        "the later transaction was committed in place of the earlier one"
+    );
     // The reference to the earlier one does not keep the later one.
     ensure!(second.sweep(&[old]).await? == 1, "an open transaction is kept by the name of its id alone");
     Ok(())
@@ -159,7 +170,8 @@ async fn made_up(name: &str) -> Result<(SinkOptions, KafkaCommittable), Failed> 
 
 async fn unknown() -> Result<(), Failed> {
     let (options, prepared) = made_up("unknown").await?;
-    let forgotten = KafkaCommittable { transactional_id: format!("{}9", prepared.transactional_id), ..prepared };
+    let forgotten =
+        KafkaCommittable { transactional_id: format!("{}9", prepared.transactional_id), ..prepared };
     let mut second = Process::committing(&options, context(1, 2)).await?;
     expect!(second.commit(&forgotten).await?, Outcome::Lost { .. });
     Ok(())
@@ -183,7 +195,11 @@ async fn answers() -> Result<(), Failed> {
     let prepared = process.prepare(&["x"]).await?;
     let transactions = broker::transactions()?;
     let open = transactions.describe(&prepared.transactional_id).await?.ok_or("unknown id")?;
-    let with = |epoch, producer_id| connector_kafka::transactions::Transaction { epoch, producer_id, ..open.clone() };
+    let with = |epoch, producer_id| connector_kafka::transactions::Transaction {
+        epoch,
+        producer_id,
+        ..open.clone()
+    };
     for (transaction, commit, answer) in [
         (with(open.epoch + 1, open.producer_id), true, PRODUCER_FENCED),
         (with(open.epoch, open.producer_id + 1_000), true, INVALID_PRODUCER_ID_MAPPING),
@@ -220,5 +236,44 @@ async fn not_open() -> Result<(), Failed> {
         Ok(staged) => return Err(format!("the checkpoint names {staged:?}").into()),
     };
     ensure!(error.contains("must be open"), "{error}");
+    Ok(())
+}
+
+async fn resting() -> Result<(), Failed> {
+    let mut process = Process::open(&options("resting")?, context(1, 1)).await?;
+    let first = process.prepare(&["1"]).await?;
+    let second = process.prepare(&["2"]).await?;
+    ensure!(first.transactional_id != second.transactional_id, "used again before its commit");
+    expect!(process.commit(&first).await?, Outcome::Committed);
+    // The second checkpoint was taken before the first one's outcome was known, and may be restored still: it names the first id.
+    expect!(process.commit(&second).await?, Outcome::Committed);
+    let third = process.prepare(&["3"]).await?;
+    let known = [&first, &second].map(|one| one.transactional_id.clone());
+    ensure!(!known.contains(&third.transactional_id), "used again while a checkpoint names it: {third:?}");
+    // The third was taken after both outcomes, and is complete.
+    expect!(process.commit(&third).await?, Outcome::Committed);
+    let fourth = process.prepare(&["4"]).await?;
+    ensure!(known.contains(&fourth.transactional_id), "not used again: {fourth:?}");
+    Ok(())
+}
+
+async fn savepoints() -> Result<(), Failed> {
+    let mut process = Process::open(&options("savepoints")?, context(1, 1)).await?;
+    let aborted = process.prepare(&["0"]).await?;
+    process.write(&["1"]).await?;
+    let named = process.checkpoint(Flush::Savepoint).await?;
+    let kept: Vec<String> = named.iter().chain([&aborted]).map(|one| one.transactional_id.clone()).collect();
+    for committable in [vec![aborted], named].concat() {
+        expect!(process.commit(&committable).await?, Outcome::Committed);
+    }
+    for round in 0..6 {
+        let prepared = process.prepare(&[&round.to_string()]).await?;
+        ensure!(
+            !kept.contains(&prepared.transactional_id),
+            "{} is in a savepoint",
+            prepared.transactional_id
+        );
+        expect!(process.commit(&prepared).await?, Outcome::Committed);
+    }
     Ok(())
 }

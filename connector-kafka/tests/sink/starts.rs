@@ -16,7 +16,10 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         broker::trial("two_jobs_with_one_prefix_are_told_from_each_other", two_jobs),
         broker::trial("a_longer_prefix_is_another_prefix", longer_prefix),
-        broker::trial("open_transactions_of_ancestors_and_of_writers_that_are_no_more_are_aborted", ancestors),
+        broker::trial(
+            "open_transactions_of_ancestors_and_of_writers_that_are_no_more_are_aborted",
+            ancestors,
+        ),
         broker::trial("the_transaction_timeout_is_checked_against_cluster_and_interval", timeouts),
     ]
 }
@@ -80,8 +83,15 @@ async fn ancestors() -> Result<(), Failed> {
         }
         writer.write(&["open"]).await?;
         // What was sent is on its way: without it the transaction has not begun for the broker.
-        let list = || async { broker::transactions()?.list(&format!("ancestors-0000000000000001-1.{subtask}.")).await.map_err(Failed::from) };
-        while list().await?.iter().filter(|found| found.state == "Ongoing").count() < 1 + usize::from(subtask == 3) {
+        let list = || async {
+            broker::transactions()?
+                .list(&format!("ancestors-0000000000000001-1.{subtask}."))
+                .await
+                .map_err(Failed::from)
+        };
+        while list().await?.iter().filter(|found| found.state == "Ongoing").count()
+            < 1 + usize::from(subtask == 3)
+        {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         open.push(writer);

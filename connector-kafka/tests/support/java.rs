@@ -13,8 +13,13 @@ pub(crate) fn committed_values(topic: &str) -> Result<Vec<String>, Failed> {
     let bootstrap = broker::bootstrap()?;
     let pid = broker::with(|broker| broker.pid().ok_or_else(|| "the broker is no process".into()))?;
     let command = std::fs::read(format!("/proc/{pid}/cmdline"))?;
-    let words: Vec<String> = command.split(|b| *b == 0).map(|w| String::from_utf8_lossy(w).into_owned()).collect();
-    let jars = words.iter().position(|word| word == "-cp").and_then(|at| words.get(at + 1)).ok_or("no class path")?;
+    let words: Vec<String> =
+        command.split(|b| *b == 0).map(|w| String::from_utf8_lossy(w).into_owned()).collect();
+    let jars = words
+        .iter()
+        .position(|word| word == "-cp")
+        .and_then(|at| words.get(at + 1))
+        .ok_or("no class path")?;
     let output = Command::new(&words[0])
         .args(["-XX:TieredStopAtLevel=1", "-cp", jars, READER, &bootstrap, topic])
         .output()?;
