@@ -8,6 +8,7 @@
 //! | module | what stands there |
 //! |---|---|
 //! | [`batch`], [`message`] | the unit of hand-over: a batch of rows, with event times beside it |
+//! | [`headers`] | names with values beside messages, as a column of their batch |
 //! | [`source`] | split, enumerator, reader: commands in, events out |
 //! | [`sink`] | a sink is a *plan*: writer, pre-write partitioning, stages, committer |
 //! | [`state`] | the envelope in which everything stored is kept |
@@ -25,6 +26,7 @@ pub mod batch;
 pub mod env;
 pub mod error;
 pub mod factory;
+pub mod headers;
 pub mod id;
 pub mod message;
 pub mod metrics;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use crate::batch::{FromRows, RowBatch, Rows};
+use crate::headers::{Header, Headers};
 use crate::{Error, Result};
 
 /// Where a key or a value lies in the buffer of its batch. `NULL` stands for "none" (as a value: a tombstone).
@@ -30,7 +31,7 @@ impl Span {
     }
 }
 
-/// A column of metadata beside the messages (topic, offset, file name): constant or one value per row.
+/// A column of metadata beside the messages (topic, offset, file name, headers): constant or one value per row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Column {
     /// The same text for every row.
@@ -41,6 +42,8 @@ pub enum Column {
     Integers(Arc<Vec<i64>>),
     /// One text per row.
     Texts(Arc<Vec<Arc<str>>>),
+    /// The headers of each row. Read by [`MessageBatch::headers`], whatever the column's name.
+    Headers(Headers),
 }
 
 /// Messages of bytes in columns: one shared buffer, spans for values and (where there are any) keys, metadata columns.
@@ -125,6 +128,7 @@ impl MessageBatch {
             Column::SameText(_) | Column::SameInteger(_) => None,
             Column::Integers(all) => Some(all.len()),
             Column::Texts(all) => Some(all.len()),
+            Column::Headers(all) => Some(all.rows()),
         };
         if self.window != (0..self.values.len()) || given.is_some_and(|n| n != self.values.len()) {
             return Err(Error::contract("message batch", "a column must have one value per row"));
@@ -167,7 +171,7 @@ impl MessageBatch {
         match self.column(column)? {
             Column::SameInteger(n) => Some(*n),
             Column::Integers(all) => all.get(self.window.start + index).copied(),
-            Column::SameText(_) | Column::Texts(_) => None,
+            Column::SameText(_) | Column::Texts(_) | Column::Headers(_) => None,
         }
     }
 
@@ -176,8 +180,17 @@ impl MessageBatch {
         match self.column(column)? {
             Column::SameText(text) => Some(text),
             Column::Texts(all) => all.get(self.window.start + index).map(|t| &**t),
-            Column::SameInteger(_) | Column::Integers(_) => None,
+            Column::SameInteger(_) | Column::Integers(_) | Column::Headers(_) => None,
         }
+    }
+
+    /// The headers of the message at a row, in their order; none when the batch has no column of them.
+    pub fn headers(&self, index: usize) -> impl Iterator<Item = Header<'_>> {
+        let column = self.columns.iter().find_map(|(_, column)| match column {
+            Column::Headers(headers) => Some(headers),
+            _ => None,
+        });
+        column.into_iter().flat_map(move |headers| headers.of(self.window.start + index))
     }
 
     fn column(&self, name: &str) -> Option<&Column> {
@@ -230,7 +243,8 @@ impl Rows for MessageBatch {
                 Column::Texts(all) => {
                     Column::Texts(Arc::new(indices.iter().map(|&i| all[start + i].clone()).collect()))
                 }
-                same => same.clone(),
+                Column::Headers(all) => Column::Headers(all.select(indices.iter().map(|&i| start + i))),
+                same @ (Column::SameText(_) | Column::SameInteger(_)) => same.clone(),
             };
             (name.clone(), column)
         });
@@ -312,6 +326,24 @@ mod tests {
         let picked = rest.select(&[1]);
         assert_eq!(picked.get(0).value, Some(&b"cde"[..]));
         assert_eq!(picked.integer("offset", 0), Some(9));
+    }
+
+    #[test]
+    fn headers_stay_with_their_rows_through_prefix_and_select() {
+        let mut headers = crate::headers::HeadersBuilder::after(1);
+        headers.push("second", None).unwrap();
+        headers.end_row();
+        headers.push("third", Some(b"3")).unwrap();
+        headers.end_row();
+        let column = Column::Headers(headers.build());
+        let mut rest = three().with_column("headers", column.clone()).unwrap();
+        rest.take_front(1);
+        assert_eq!(rest.headers(0).map(|header| header.name).collect::<Vec<_>>(), ["second"]);
+        let picked = rest.select(&[1]);
+        assert_eq!(picked.headers(0).map(|header| header.value).collect::<Vec<_>>(), [Some(&b"3"[..])]);
+        assert_eq!(three().headers(0).count(), 0);
+        let two = MessageBatch::from_spans(Bytes::new(), vec![Span::NULL; 2]).unwrap();
+        assert!(two.with_column("headers", column).is_err());
     }
 
     #[test]

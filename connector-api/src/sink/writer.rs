@@ -1,10 +1,13 @@
 //! The writer.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::Checkpoint;
 use crate::env::Environment;
-use crate::id::{AttemptId, CheckpointId};
+use crate::id::{AttemptId, CheckpointId, RunId};
 use crate::{Batch, Result, RowBatch, Stored};
 
 /// What the job was restored from.
@@ -30,6 +33,19 @@ pub struct WriterContext {
     pub attempt: AttemptId,
     /// What the job was restored from, if anything.
     pub restored: Option<Restored>,
+    /// The runs that this run's state comes from, oldest first. Nobody else goes on from them in the belief of being the job, so
+    /// what they left staged and nothing refers to may be removed (rule X-1), and what the state refers to may bear their names.
+    pub ancestors: Arc<[RunId]>,
+    /// How often the host makes checkpoints; none when it does not say. For checking it against what expires outside.
+    pub checkpoint_interval: Option<Duration>,
+}
+
+impl WriterContext {
+    /// The first of one writer, restored from nothing; change the fields that differ.
+    pub fn first(env: Environment, attempt: AttemptId) -> Self {
+        let (ancestors, checkpoint_interval) = (Arc::default(), None);
+        Self { env, subtask: 0, parallelism: 1, attempt, restored: None, ancestors, checkpoint_interval }
+    }
 }
 
 /// What an operator or a committer is made with: the same as a writer.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use connector_api::env::Environment;
-use connector_api::id::{AttemptId, CheckpointId, ReaderId};
+use connector_api::id::{AttemptId, CheckpointId, ReaderId, RunId};
 use connector_api::sink::{References, Restored, WriterContext};
 use connector_api::source::{DynState, EnumeratorCommand};
 use connector_api::{Error, Result, metrics as names};
@@ -27,6 +27,7 @@ use crate::task::{Command, Counts, LiveCounts, Report, TaskContext, is_neighbour
 /// What an attempt begins with.
 pub(super) struct AttemptSetup {
     pub(super) attempt: AttemptId,
+    pub(super) ancestors: Arc<[RunId]>,
     /// The checkpoint, decoded, and whether it is an older one.
     pub(super) restored: Option<(CheckpointRecord, bool)>,
     /// Everything of the sink in all retained checkpoints.
@@ -157,7 +158,7 @@ async fn run_in(lent: Lent<'_>, setup: AttemptSetup, env: Environment) -> Attemp
 impl<'a> Attempt<'a> {
     async fn open(lent: Lent<'a>, setup: AttemptSetup, env: Environment) -> Result<Self, AttemptEnd> {
         let Lent { shared, board, control, source, store, stored } = lent;
-        let AttemptSetup { attempt, restored, references, next_checkpoint, base, stop } = setup;
+        let AttemptSetup { attempt, ancestors, restored, references, next_checkpoint, base, stop } = setup;
         let (reports_in, reports) = mpsc::unbounded_channel();
         let config = &shared.config;
         let plan = shared
@@ -172,15 +173,15 @@ impl<'a> Attempt<'a> {
             }
         };
 
+        let context = WriterContext {
+            parallelism: config.sink_parallelism,
+            restored,
+            ancestors,
+            checkpoint_interval: Some(config.checkpoint.interval),
+            ..WriterContext::first(env.clone(), attempt)
+        };
         if let Some(sweep) = &plan.sweep {
-            let context = WriterContext {
-                env: env.clone(),
-                subtask: 0,
-                parallelism: config.sink_parallelism,
-                attempt,
-                restored,
-            };
-            let swept = sweep.sweep(context, references).await.map_err(AttemptEnd::failed)?;
+            let swept = sweep.sweep(context.clone(), references).await.map_err(AttemptEnd::failed)?;
             if swept > 0 {
                 tracing::info!(swept, "removed what earlier attempts left behind");
             }
@@ -193,7 +194,7 @@ impl<'a> Attempt<'a> {
             || SinkState { stages: BTreeMap::new(), committer: Vec::new() },
             super::restore::sink_state,
         );
-        let sink_setup = SinkSetup { shared, env: &env, attempt, restored, reports: &reports_in };
+        let sink_setup = SinkSetup { shared, env: &env, sink: &context, reports: &reports_in };
         let ways = topology::open(&sink_setup, &plan, sink_state, &mut commands)
             .await
             .map_err(AttemptEnd::failed)?;
@@ -251,8 +252,7 @@ impl<'a> Attempt<'a> {
         let data = DataSetup {
             context: TaskContext { env: env.clone(), job: Arc::from(config.name.as_str()), live },
             env,
-            attempt,
-            restored,
+            sink: context,
             readers: readers.map(|(commands, splits)| ReaderSetup { splits, commands }).collect(),
             writers: deal(states, config.sink_parallelism).into_iter().zip(ways).collect(),
             writer_commands,

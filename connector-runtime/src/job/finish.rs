@@ -35,14 +35,10 @@ pub(super) async fn sweep(shared: &Shared, env: &Environment, run: RunId) -> Res
     let Some(sweep) = shared.graph.plan(config.source_parallelism, config.sink_parallelism)?.sweep else {
         return Ok(());
     };
-    let context = WriterContext {
-        env: env.clone(),
-        subtask: 0,
-        parallelism: config.sink_parallelism,
-        // All attempts are over, and their numbers are below this one.
-        attempt: AttemptId { run, number: u64::MAX },
-        restored: None,
-    };
+    // All attempts are over, and their numbers are below this one.
+    let attempt = AttemptId { run, number: u64::MAX };
+    let parallelism = config.sink_parallelism;
+    let context = WriterContext { parallelism, ..WriterContext::first(env.clone(), attempt) };
     let swept = sweep.sweep(context, References::new(Vec::new())).await?;
     if swept > 0 {
         tracing::info!(swept, "removed what the ended job had left");

@@ -142,6 +142,7 @@ impl Supervisor {
         };
         let setup = AttemptSetup {
             attempt: prepared.attempt,
+            ancestors: prepared.ancestors,
             restored: prepared.record.zip(prepared.restored.map(|restored| restored.going_back)),
             references: prepared.references,
             next_checkpoint: prepared.next_checkpoint,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use connector_api::Result;
 use connector_api::env::Environment;
-use connector_api::id::{AttemptId, CheckpointId};
-use connector_api::sink::{OperatorContext, Partition, Restored, Stage};
+use connector_api::id::CheckpointId;
+use connector_api::sink::{OperatorContext, Partition, Stage, WriterContext};
 use tokio::sync::mpsc;
 
 use super::Shared;
@@ -32,8 +32,7 @@ pub(super) struct SinkState {
 pub(super) struct SinkSetup<'a> {
     pub(super) shared: &'a Shared,
     pub(super) env: &'a Environment,
-    pub(super) attempt: AttemptId,
-    pub(super) restored: Option<Restored>,
+    pub(super) sink: &'a WriterContext,
     pub(super) reports: &'a Reports,
 }
 
@@ -173,11 +172,5 @@ async fn open_stage(
 }
 
 fn context(setup: &SinkSetup<'_>, subtask: u32, parallelism: u32) -> OperatorContext {
-    OperatorContext {
-        env: setup.env.clone(),
-        subtask,
-        parallelism,
-        attempt: setup.attempt,
-        restored: setup.restored,
-    }
+    OperatorContext { subtask, parallelism, ..setup.sink.clone() }
 }

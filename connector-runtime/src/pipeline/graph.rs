@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use connector_api::env::Environment;
-use connector_api::id::{AttemptId, ReaderId};
+use connector_api::id::ReaderId;
 use connector_api::sink::{
-    OpenCommitter, Partitioner, Restored, Sink, SinkPlan, Stage, SweepOrphans, WriterContext,
+    OpenCommitter, Partitioner, Sink, SinkPlan, Stage, SweepOrphans, WriterContext,
 };
 use connector_api::source::{
     BoxEnumerator, DynSplit, DynState, EnumeratorSetup, ReaderCommand, ReaderContext, SourceReader,
@@ -43,8 +43,8 @@ pub(crate) struct ReaderSetup {
 pub(crate) struct DataSetup {
     pub(crate) env: Environment,
     pub(crate) context: TaskContext,
-    pub(crate) attempt: AttemptId,
-    pub(crate) restored: Option<Restored>,
+    /// What the sink's parts are made with.
+    pub(crate) sink: WriterContext,
     pub(crate) readers: Vec<ReaderSetup>,
     /// Per writer: its states, its way to the next stage, and (when not chained) its commands.
     pub(crate) writers: Vec<(Vec<Bytes>, Option<Downstream>)>,
@@ -91,13 +91,7 @@ impl<A: RowBatch, B: RowBatch> Typed<A, B> {
         let parallelism = setup.writers.len() as u32;
         let mut writers = Vec::new();
         for (subtask, (states, downstream)) in std::mem::take(&mut setup.writers).into_iter().enumerate() {
-            let context = WriterContext {
-                env: setup.env.clone(),
-                subtask: subtask as u32,
-                parallelism,
-                attempt: setup.attempt,
-                restored: setup.restored,
-            };
+            let context = WriterContext { subtask: subtask as u32, parallelism, ..setup.sink.clone() };
             let writer = (plan.writer)(context, states).await?;
             writers.push(WriterCore::new(writer, downstream, &setup.context, subtask as u32));
         }
@@ -166,7 +160,7 @@ impl<A: RowBatch, B: RowBatch> Graph for Typed<A, B> {
                     env: setup.env.clone(),
                     reader: ReaderId(i as u32),
                     parallelism: sources as u32,
-                    attempt: setup.attempt,
+                    attempt: setup.sink.attempt,
                 };
                 let mut reader = self.stream.source.reader(context)?;
                 let task = TaskId::Source(i as u32);

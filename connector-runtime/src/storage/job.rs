@@ -18,6 +18,8 @@ use crate::config::{CheckpointConfig, StartFrom, StartOptions};
 pub struct AttemptStart {
     /// Its number; durable, and never given again within the run.
     pub attempt: AttemptId,
+    /// The runs before its run, oldest first.
+    pub ancestors: Arc<[RunId]>,
     /// The checkpoint that it goes on from.
     pub record: Option<CheckpointRecord>,
     /// The same, as writers, stages and committers are told.
@@ -122,15 +124,18 @@ impl JobStore {
         let store = self.store.clone();
         let begin = move || {
             let mut store = locked(&store)?;
-            Ok((store.next_attempt()?, store.references()?, store.next_checkpoint()))
+            let attempt = store.next_attempt()?;
+            Ok((attempt, store.ancestors(), store.references()?, store.next_checkpoint()))
         };
-        let (attempt, references, next_checkpoint) = self.env.blocking("preparing an attempt", begin).await?;
+        let (attempt, ancestors, references, next_checkpoint) =
+            self.env.blocking("preparing an attempt", begin).await?;
+        let ancestors = ancestors.into();
         let restored = self.record.as_ref().map(|(record, going_back)| Restored {
             checkpoint: CheckpointId(record.checkpoint),
             going_back: *going_back,
         });
         let record = self.record.as_ref().map(|(record, _)| record.clone());
-        Ok(AttemptStart { attempt, record, restored, references, next_checkpoint })
+        Ok(AttemptStart { attempt, ancestors, record, restored, references, next_checkpoint })
     }
 
     /// Makes a checkpoint durable, then its high-water mark, and removes older ones: when this returns, and not before, it may

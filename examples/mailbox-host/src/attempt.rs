@@ -134,11 +134,11 @@ impl<'a, B: RowBatch> Attempt<'a, B> {
         let (env, attempt) = (self.env.clone(), self.start.attempt);
         let parallelism = config.sink_parallelism;
         let context = WriterContext {
-            env: env.clone(),
-            subtask: 0,
             parallelism,
-            attempt,
             restored: self.start.restored,
+            ancestors: self.start.ancestors.clone(),
+            checkpoint_interval: Some(config.checkpoint.interval),
+            ..WriterContext::first(env.clone(), attempt)
         };
         let mut record = self.start.record.take().unwrap_or_default();
         let plan = self.job.sink.plan()?;

@@ -180,7 +180,7 @@ async fn last_sweep<B: RowBatch>(job: &Job<B>, env: &Environment, run: RunId) ->
     let Some(sweep) = job.sink.plan()?.sweep else { return Ok(()) };
     let attempt = AttemptId { run, number: u64::MAX };
     let parallelism = job.config.sink_parallelism;
-    let context = WriterContext { env: env.clone(), subtask: 0, parallelism, attempt, restored: None };
+    let context = WriterContext { parallelism, ..WriterContext::first(env.clone(), attempt) };
     sweep.sweep(context, References::default()).await.map(drop)
 }
 

@@ -114,7 +114,7 @@ impl<B: TestBatch> Attempt<B> {
 
         let Scale(readers, writers, committers) = scale;
         let plan = guarded(run.around, "making the sink", async { pair.sink(&env)?.plan() }).await?;
-        let context = WriterContext { env, subtask: 0, parallelism: writers, attempt, restored };
+        let context = WriterContext { parallelism: writers, restored, ..WriterContext::first(env, attempt) };
         if let Some(sweep) = &plan.sweep {
             let sweeping = sweep.sweep(context.clone(), references(&run.checkpoints));
             guarded(run.around, "the sweep of orphans", sweeping).await?;

@@ -128,7 +128,7 @@ pub(super) fn context<C>(
     parallelism: u32,
     restored: Option<Restored>,
 ) -> WriterContext {
-    WriterContext { env: subject.env(), subtask: 0, parallelism, attempt, restored }
+    WriterContext { parallelism, restored, ..WriterContext::first(subject.env(), attempt) }
 }
 
 /// An error when something is broken outside, or why that is no excuse.

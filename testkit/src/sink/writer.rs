@@ -279,6 +279,8 @@ fn attempts_apart<C: SinkContext>(lab: &Lab<C>) -> Verdict {
         let point = job.checkpoint(Flush::Savepoint).await?;
         job.complete(point.id).await?;
         job.finish().await?;
+        drop(job);
+        super::sweep::sweep_at_the_end(subject).await?;
         judge("W-5", subject, &texts(&[&a, &b])).await
     })?;
     // What the first attempt committed does not stand for what the second one stages under the same number.

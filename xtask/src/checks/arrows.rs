@@ -10,6 +10,7 @@ const BELOW: &[(&str, &[&str])] = &[
     ("connector-base", &["connector-api"]),
     ("connector-file", &["connector-api", "connector-base", "connector-formats"]),
     ("connector-formats", &["connector-api"]),
+    ("connector-kafka", &["connector-api", "connector-base"]),
     ("connector-runtime", &["connector-api"]),
     ("testkit", &["connector-api", "connector-formats", "connector-runtime"]),
     (

@@ -76,7 +76,7 @@ fn batch(lines: &[String], between: &str) -> MessageBatch {
 
 fn context(env: &Environment, number: u64, subtask: u32, parallelism: u32) -> WriterContext {
     let attempt = AttemptId { run: RUN, number };
-    WriterContext { env: env.clone(), subtask, parallelism, attempt, restored: None }
+    WriterContext { subtask, parallelism, ..WriterContext::first(env.clone(), attempt) }
 }
 
 const CHECKPOINT: Checkpoint = Checkpoint { id: CheckpointId(1), savepoint: false };

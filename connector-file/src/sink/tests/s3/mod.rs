@@ -49,7 +49,7 @@ fn config(port: u16, compaction: Option<Compaction>) -> Arc<SinkConfig> {
 
 fn context(env: &Environment, number: u64) -> WriterContext {
     let attempt = AttemptId { run: RUN, number };
-    WriterContext { env: env.clone(), subtask: 0, parallelism: 1, attempt, restored: None }
+    WriterContext::first(env.clone(), attempt)
 }
 
 /// Stages 6 MB in a part that is uploaded in pieces, or one line.

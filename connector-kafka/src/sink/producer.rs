@@ -1,0 +1,198 @@
+//! A client of librdkafka, with nothing that blocks on the caller's task.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use connector_api::env::Environment;
+use connector_api::{Error, Result};
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::metrics;
+use crate::error::KafkaError;
+
+/// How long the calls may take that make and end transactions.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait before the queue is looked at again.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Hears which messages were not delivered.
+#[derive(Debug, Default)]
+pub(crate) struct Reports(Mutex<Option<Failures>>);
+
+#[derive(Debug)]
+struct Failures {
+    count: u64,
+    topic: String,
+    first: ClientError,
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(?level, facility, message, "librdkafka");
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        tracing::warn!(%error, reason, "librdkafka");
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let Err((error, message)) = result else { return };
+        metrics::count(metrics::RECORDS_OUT_ERRORS, 1);
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = || Failures { count: 0, topic: message.topic().to_owned(), first: error.clone() };
+        failures.get_or_insert_with(first).count += 1;
+    }
+}
+
+/// A producer. Dropping it closes its connections, on a thread where that may take a while, and ends no transaction.
+pub(crate) struct Producer {
+    env: Environment,
+    inner: Option<Arc<BaseProducer<Reports>>>,
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Producer")
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.take() {
+            self.env.spawner.spawn_blocking(Box::new(move || drop(inner)));
+        }
+    }
+}
+
+fn failed(operation: &'static str, target: &str, error: impl Into<KafkaError>) -> Error {
+    Error::connector(operation, target, None, error.into())
+}
+
+impl Producer {
+    /// A producer of this configuration, which connects in the background.
+    pub(crate) fn open(env: &Environment, config: &ClientConfig) -> Result<Self> {
+        let inner = config
+            .create_with_context(Reports::default())
+            .map_err(|e| failed("make a producer for", config.get("bootstrap.servers").unwrap_or(""), e))?;
+        Ok(Self { env: env.clone(), inner: Some(Arc::new(inner)) })
+    }
+
+    /// A producer of this transactional id. Whoever had the id before is fenced.
+    pub(crate) async fn transactional(env: &Environment, config: &ClientConfig, id: &str) -> Result<Self> {
+        let mut config = config.clone();
+        config.set("transactional.id", id);
+        let (inner_env, id) = (env.clone(), id.to_owned());
+        env.blocking("init transactions", move || {
+            let this = Self::open(&inner_env, &config)?;
+            this.inner()?.init_transactions(PATIENCE).map_err(|e| failed("init transactions of", &id, e))?;
+            Ok(this)
+        })
+        .await
+    }
+
+    /// Closes it: when this returns, nothing that it had still to send comes to the cluster any more. An open transaction stays open.
+    pub(crate) async fn close(mut self) -> Result<()> {
+        let inner = self.inner.take();
+        let close = move || {
+            drop(inner);
+            Ok(())
+        };
+        self.env.blocking("close a producer", close).await
+    }
+
+    fn inner(&self) -> Result<&Arc<BaseProducer<Reports>>> {
+        self.inner.as_ref().ok_or_else(|| Error::contract("kafka sink", "used a producer that is closed"))
+    }
+
+    /// Calls what blocks.
+    async fn blocking(
+        &self,
+        operation: &'static str,
+        id: &str,
+        call: impl FnOnce(&BaseProducer<Reports>) -> rdkafka::error::KafkaResult<()> + Send + 'static,
+    ) -> Result<()> {
+        let (inner, id) = (self.inner()?.clone(), id.to_owned());
+        self.env.blocking(operation, move || call(&inner).map_err(|e| failed(operation, &id, e))).await
+    }
+
+    pub(crate) async fn begin(&self, id: &str) -> Result<()> {
+        self.blocking("begin a transaction of", id, |producer| producer.begin_transaction()).await
+    }
+
+    pub(crate) async fn commit(&self, id: &str) -> Result<()> {
+        self.blocking("commit a transaction of", id, |producer| producer.commit_transaction(PATIENCE)).await
+    }
+
+    /// How many partitions a topic has now.
+    pub(crate) async fn partitions(&self, topic: &str) -> Result<i32> {
+        let (inner, topic) = (self.inner()?.clone(), topic.to_owned());
+        let ask = move || {
+            let metadata = inner.client().fetch_metadata(Some(&topic), PATIENCE);
+            let metadata = metadata.map_err(|e| failed("ask for the partitions of", &topic, e))?;
+            let found = metadata.topics().iter().find(|found| found.name() == topic);
+            Ok(found.map_or(0, |found| found.partitions().len() as i32))
+        };
+        self.env.blocking("ask for partitions", ask).await
+    }
+
+    /// Puts a record into the queue, and waits while the queue is full.
+    pub(crate) async fn send(&self, record: BaseRecord<'_, [u8], [u8]>) -> Result<()> {
+        let inner = self.inner()?;
+        let mut record = match inner.send(record) {
+            Ok(()) => return Ok(()),
+            Err((ClientError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => back,
+            Err((error, back)) => return Err(failed("write to", back.topic, error)),
+        };
+        loop {
+            self.check()?;
+            self.env.clock.sleep(PAUSE).await;
+            record = match inner.send(record) {
+                Ok(()) => return Ok(()),
+                Err((ClientError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => back,
+                Err((error, back)) => return Err(failed("write to", back.topic, error)),
+            };
+        }
+    }
+
+    /// Hears reports; an error when a message was not delivered, also on every later call.
+    pub(crate) fn check(&self) -> Result<()> {
+        let inner = self.inner()?;
+        inner.poll(Duration::ZERO);
+        match &*inner.context().0.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => Ok(()),
+            Some(Failures { count, topic, first }) => {
+                let error =
+                    KafkaError::Delivery { count: *count, topic: topic.clone(), source: first.clone() };
+                Err(failed("write to", topic, error))
+            }
+        }
+    }
+
+    /// When it returns, every record was acknowledged.
+    pub(crate) async fn flush(&self, patience: Duration) -> Result<()> {
+        let inner = self.inner()?;
+        let until = self.env.clock.monotonic() + patience;
+        loop {
+            // Not for longer: it would block. Each call tells the client not to wait for fuller batches.
+            let flushed = inner.flush(Duration::ZERO);
+            self.check()?;
+            match flushed {
+                Ok(()) => return Ok(()),
+                Err(ClientError::Flush(RDKafkaErrorCode::OperationTimedOut))
+                    if self.env.clock.monotonic() < until => {}
+                Err(error) => return Err(failed("flush", "the producer", error)),
+            }
+            self.env.clock.sleep(PAUSE).await;
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The sink against a real broker.
+#![allow(missing_docs)]
+
+#[path = "../support/broker.rs"]
+mod broker;
+mod hand;
+#[path = "../support/java.rs"]
+mod java;
+mod kills;
+mod outcomes;
+mod prepared;
+mod starts;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // A test that lets a process die runs this program again.
+    if let Some(code) = prepared::child().or_else(kills::child) {
+        return code;
+    }
+    let mut trials = Vec::new();
+    trials.extend(prepared::trials());
+    trials.extend(outcomes::trials());
+    trials.extend(starts::trials());
+    trials.extend(kills::trials());
+    let code = libtest_mimic::run(&libtest_mimic::Arguments::from_args(), trials).exit_code();
+    broker::stop();
+    code
+}

@@ -1,0 +1,117 @@
+//! One broker for all tests of this program; topics and prefixes are each test's own.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use connector_kafka::connection::Connection;
+use connector_kafka::transactions::Transactions;
+use libtest_mimic::{Failed, Trial};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{BorrowedMessage, Message};
+use testkit::brokers::{Broker, Kafka, KafkaClient};
+
+static BROKER: Mutex<Option<Broker>> = Mutex::new(None);
+
+fn lock() -> MutexGuard<'static, Option<Broker>> {
+    BROKER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where the broker is; starts it at first.
+pub(crate) fn bootstrap() -> Result<String, Failed> {
+    let mut broker = lock();
+    if broker.is_none() {
+        // Transactions that expire do so at once, and ids that nobody needs stay long enough.
+        let kafka = Kafka::new().with("transaction.abort.timed.out.transaction.cleanup.interval.ms", "500");
+        *broker = Some(Broker::start(kafka)?);
+    }
+    Ok(broker.as_ref().map(|broker| broker.address().to_string()).unwrap_or_default())
+}
+
+pub(crate) fn stop() {
+    drop(lock().take());
+}
+
+/// Does something to the broker.
+pub(crate) fn with<T>(act: impl FnOnce(&mut Broker) -> Result<T, Failed>) -> Result<T, Failed> {
+    bootstrap()?;
+    act(lock().as_mut().ok_or("no broker")?)
+}
+
+pub(crate) fn connection() -> Result<Connection, Failed> {
+    Ok(Connection { bootstrap_servers: bootstrap()?, properties: Default::default() })
+}
+
+pub(crate) fn create_topic(name: &str, partitions: i32) -> Result<(), Failed> {
+    let address = bootstrap()?.parse::<std::net::SocketAddr>()?;
+    Ok(KafkaClient::connect(address)?.create_topic(name, partitions)?)
+}
+
+pub(crate) fn transactions() -> Result<Transactions, Failed> {
+    Ok(Transactions::of(&connector_runtime::local::environment(), &connection()?)?)
+}
+
+/// A test that needs the broker, on a runtime.
+pub(crate) fn trial<F>(name: &'static str, test: fn() -> F) -> Trial
+where
+    F: Future<Output = Result<(), Failed>> + 'static,
+{
+    testkit::brokers::trial(name, Kafka::new(), move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(120), test()).await })?
+    })
+}
+
+/// All committed records of a topic, in the order of each partition.
+pub(crate) fn committed<T>(
+    topic: &str,
+    mut take: impl FnMut(&BorrowedMessage<'_>) -> T,
+) -> Result<Vec<T>, Failed> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap()?)
+        .set("group.id", "reader")
+        .set("isolation.level", "read_committed")
+        .set("auto.offset.reset", "earliest")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .create()?;
+    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10))?;
+    let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+    let mut assignment = rdkafka::TopicPartitionList::new();
+    for partition in 0..partitions {
+        assignment.add_partition_offset(topic, partition as i32, rdkafka::Offset::Beginning)?;
+    }
+    consumer.assign(&assignment)?;
+    let (mut ended, mut found) = (0, Vec::new());
+    while ended < partitions {
+        match consumer.poll(Duration::from_secs(20)).ok_or("no end of the topic within 20 s")? {
+            Ok(message) => found.push(take(&message)),
+            Err(rdkafka::error::KafkaError::PartitionEOF(_)) => ended += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found)
+}
+
+/// The values of [`committed`] records as texts, sorted.
+pub(crate) fn values(topic: &str) -> Result<Vec<String>, Failed> {
+    let text = |message: &BorrowedMessage<'_>| {
+        message.payload().map_or_else(|| "(null)".to_owned(), |v| String::from_utf8_lossy(v).into_owned())
+    };
+    let mut values = committed(topic, text)?;
+    values.sort_unstable();
+    Ok(values)
+}
+
+/// Says when something that must hold does not.
+#[allow(unused_macros, reason = "each test program uses a part")]
+macro_rules! ensure {
+    ($holds:expr, $($why:tt)*) => {
+        if !$holds {
+            return Err(format!($($why)*).into());
+        }
+    };
+}
+#[allow(unused_imports, reason = "each test program uses a part")]
+pub(crate) use ensure;
