@@ -55,7 +55,6 @@ pub(super) enum Op {
     Assign(Arc<Place>, Offset, oneshot::Sender<Result<Queue>>),
     Unassign(Arc<Place>, Queue),
     Pause(TopicPartition, bool),
-    Seek(TopicPartition, Offset, oneshot::Sender<Result<()>>),
     Watermarks(TopicPartition, oneshot::Sender<Result<(i64, i64)>>),
     Commit(Vec<(TopicPartition, i64)>),
     Close(oneshot::Sender<()>),
@@ -210,13 +209,6 @@ impl Shared {
                         self.unassign(&work, &all);
                     }
                     Op::Pause(at, is_paused) => self.pause(&mut work, at, is_paused),
-                    Op::Seek(at, offset, reply) => {
-                        let seek = |consumer: &Arc<Consuming>| {
-                            consumer.seek(&at.topic, at.partition, offset, self.config.request_timeout)
-                        };
-                        // Nobody waits any more when the split was dropped.
-                        let _ = reply.send(self.call(&work, "seek in", &at, seek));
-                    }
                     Op::Watermarks(at, reply) => {
                         let ask = |consumer: &Arc<Consuming>| {
                             consumer.fetch_watermarks(&at.topic, at.partition, self.config.request_timeout)
@@ -368,6 +360,20 @@ impl Shared {
     pub(super) fn adding(self: &Arc<Self>, all: Vec<TopicPartition>) {
         self.expected.fetch_add(all.len() as u64, Ordering::Relaxed);
         self.push(Op::Adding(all));
+    }
+
+    /// Reads on at another offset. The client can't seek in a partition that it gave up, so it is assigned anew.
+    pub(super) async fn reassign(
+        self: &Arc<Self>,
+        place: &Arc<Place>,
+        queue: Option<Queue>,
+        offset: Offset,
+    ) -> Result<Queue> {
+        if let Some(queue) = queue {
+            self.expected.fetch_add(1, Ordering::Relaxed);
+            self.push(Op::Unassign(Arc::clone(place), queue));
+        }
+        self.ask(|reply| Op::Assign(Arc::clone(place), offset, reply)).await
     }
 
     /// A split that was expected and needs no partition.

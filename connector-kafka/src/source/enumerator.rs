@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Duration;
 
 use connector_api::env::Environment;
 use connector_api::id::{CheckpointId, ReaderId};
@@ -24,10 +25,14 @@ const AFTER_DISCOVERY: &str = "kafka-enumerator/after-discovery";
 /// The places in the source where a test lets the process die, beside those of `connector_base::reader`.
 pub const CRASH_POINTS: &[&str] = &[AFTER_DISCOVERY, super::client::BEFORE_COMMIT];
 
+/// The pause before the first look is tried again.
+const RETRY: Duration = Duration::from_millis(300);
+
 /// Looks for partitions and deals them to readers.
 ///
 /// 1. At `Start` it looks for the first time, in the background: partitions, where they begin, where they stop. What it finds
-///    is resolved and stored, so that a restore begins where the first start did.
+///    is resolved and stored, so that a restore begins where the first start did. What may pass is tried again for as long as
+///    `request_timeout` says.
 /// 2. The partition with number n (they are counted as they are found) belongs to reader n modulo the number of readers:
 ///    even over all topics, and the same for as long as the state lives. It is assigned as soon as its reader is there.
 /// 3. An unbounded source looks again after each `discovery_interval`. What is new is read from its first offset; what is gone
@@ -92,8 +97,25 @@ impl KafkaEnumerator {
             if let Some(pause) = pause {
                 env.clock.sleep(pause).await;
             }
-            // The outer result is that of the task.
-            env.blocking("looking for partitions", move || Ok(look(&config, &known, is_first))).await
+            let begun = env.clock.monotonic();
+            loop {
+                let (config_of_look, known) = (Arc::clone(&config), known.clone());
+                let work = move || Ok(look(&config_of_look, &known, is_first));
+                // The outer result is that of the task.
+                match env.blocking("looking for partitions", work).await? {
+                    // Leaders of new topics are not known at once. Later looks are made again anyway.
+                    Err(error)
+                        if is_first
+                            && error.is_retryable()
+                            && env.clock.monotonic() - begun < config.request_timeout =>
+                    {
+                        tracing::warn!(%error, "looking for partitions failed: it is tried again");
+                        count(FAILED_DISCOVERIES, 1);
+                        env.clock.sleep(RETRY).await;
+                    }
+                    result => return Ok(result),
+                }
+            }
         });
     }
 

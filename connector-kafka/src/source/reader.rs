@@ -199,9 +199,10 @@ impl KafkaReader {
         Ok(())
     }
 
-    async fn seek(&self, offset: Offset) -> Result<()> {
-        let at = self.place.at.clone();
-        self.shared.ask(|reply| Op::Seek(at, offset, reply)).await
+    async fn seek(&mut self, offset: Offset) -> Result<()> {
+        let queue = self.queue.take();
+        self.queue = Some(self.shared.reassign(&self.place, queue, offset).await?);
+        Ok(())
     }
 
     async fn on_code(&mut self, code: Code) -> Result<Option<Rows>> {

@@ -13,10 +13,15 @@ use testkit::brokers::{Broker, Kafka};
 
 pub(crate) const WAIT: Duration = Duration::from_secs(30);
 
+/// Records of tests have times of long ago, which are no reason to delete them.
+fn kafka() -> Kafka {
+    Kafka::new().with("log.retention.ms", "-1")
+}
+
 /// The broker, started when it is first needed. Its process ends with this one.
 pub(crate) fn broker() -> MutexGuard<'static, Broker> {
     static BROKER: OnceLock<Mutex<Broker>> = OnceLock::new();
-    let broker = BROKER.get_or_init(|| Mutex::new(Broker::start(Kafka::new()).expect("Kafka starts")));
+    let broker = BROKER.get_or_init(|| Mutex::new(Broker::start(kafka()).expect("Kafka starts")));
     broker.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
@@ -44,11 +49,23 @@ fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(WAIT)).operation_timeout(Some(WAIT))
 }
 
-pub(crate) async fn create(topic: &str, partitions: i32) {
-    let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+pub(crate) async fn create(name: &str, partitions: i32) {
+    let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
     for result in admin().create_topics([&topic], &options()).await.unwrap() {
         result.unwrap();
     }
+    // The controller has it; the broker hears of it a moment later.
+    let asking = asking("nobody");
+    for _ in 0..300 {
+        let answer = asking.fetch_metadata(Some(name), WAIT).unwrap();
+        if answer.topics()[0].error().is_none()
+            && answer.topics()[0].partitions().len() == partitions as usize
+        {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{name} does not come");
 }
 
 pub(crate) async fn delete(topic: &str) {
@@ -149,4 +166,16 @@ pub(crate) fn commit(group: &str, topic: &str, partition: i32, offset: i64) {
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
     asking(group).commit(&list, rdkafka::consumer::CommitMode::Sync).unwrap();
+}
+
+/// Waits until all before an offset is decided: markers of transactions come a moment after their end.
+pub(crate) async fn until_stable(topic: &str, partition: i32, end: i64) {
+    let asking = asking("nobody");
+    for _ in 0..300 {
+        if asking.fetch_watermarks(topic, partition, WAIT).unwrap().1 == end {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{topic}:{partition} does not come to {end}");
 }

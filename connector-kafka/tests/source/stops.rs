@@ -5,7 +5,7 @@ use std::time::Duration;
 use connector_kafka::source::{Ends, Fallback, Isolation, Offsets, SourceOptions};
 
 use super::Test;
-use super::broker::{Transaction, address, block_on, commit, create, produce};
+use super::broker::{Transaction, address, block_on, commit, create, produce, until_stable};
 use super::host::{Host, texts};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -56,6 +56,8 @@ async fn markers() {
     // Nothing but an aborted transaction.
     second.send("markers", 1, "aborted", 0..3);
     second.abort();
+    until_stable("markers", 0, 8).await;
+    until_stable("markers", 1, 4).await;
     let mut host = Host::start(&options("markers", Offsets::Latest), 1);
     host.until_end().await;
     assert_eq!(host.texts(), texts("a", 0..3));
