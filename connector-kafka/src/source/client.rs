@@ -52,12 +52,40 @@ pub(super) struct Place {
 pub(super) enum Op {
     /// These splits are about to come: whatever was said of them before is void.
     Adding(Vec<TopicPartition>),
-    Assign(Arc<Place>, Offset, oneshot::Sender<Result<Queue>>),
-    Unassign(Arc<Place>, Queue),
+    Assign(Assign),
+    Unassign(Arc<Place>, Option<Queue>),
     Pause(TopicPartition, bool),
     Watermarks(TopicPartition, oneshot::Sender<Result<(i64, i64)>>),
     Commit(Vec<(TopicPartition, i64)>),
     Close(oneshot::Sender<()>),
+}
+
+/// A partition that is to be read from an offset on.
+pub(super) struct Assign {
+    place: Arc<Place>,
+    offset: Offset,
+    reply: oneshot::Sender<Result<Assigned>>,
+}
+
+/// A partition that is read. Dropping it gives the partition up, also when nobody took it out of the answer.
+pub(super) struct Assigned {
+    shared: Arc<Shared>,
+    place: Arc<Place>,
+    /// Always there until it is dropped.
+    queue: Option<Queue>,
+}
+
+impl Assigned {
+    /// What is to be polled, if it was not dropped.
+    pub(super) fn queue(&self) -> Option<&Queue> {
+        self.queue.as_ref()
+    }
+}
+
+impl Drop for Assigned {
+    fn drop(&mut self) {
+        self.shared.push(Op::Unassign(Arc::clone(&self.place), self.queue.take()));
+    }
 }
 
 #[derive(Default)]
@@ -72,6 +100,9 @@ struct Work {
     consumer: Option<Arc<Consuming>>,
     pump: Option<Box<dyn TaskHandle>>,
     paused: HashSet<TopicPartition>,
+    /// Partitions that were added anew and wait until their former reader has given them up: it was told, and may be a moment
+    /// late.
+    waiting: Vec<Assign>,
 }
 
 /// What is shared by the splits, the blocking job and the callbacks.
@@ -188,11 +219,11 @@ impl Shared {
                     Op::Adding(all) => all.iter().for_each(|at| {
                         work.paused.remove(at);
                     }),
-                    Op::Assign(place, offset, reply) => {
-                        let mut all = vec![(place, offset, reply)];
-                        while let Some(Op::Assign(..)) = ops.peek() {
-                            if let Some(Op::Assign(place, offset, reply)) = ops.next() {
-                                all.push((place, offset, reply));
+                    Op::Assign(first) => {
+                        let mut all = vec![first];
+                        while let Some(Op::Assign(_)) = ops.peek() {
+                            if let Some(Op::Assign(next)) = ops.next() {
+                                all.push(next);
                             }
                         }
                         self.assign(&mut work, all);
@@ -207,6 +238,10 @@ impl Shared {
                             }
                         }
                         self.unassign(&work, &all);
+                        let waiting = std::mem::take(&mut work.waiting);
+                        if !waiting.is_empty() {
+                            self.assign(&mut work, waiting);
+                        }
                     }
                     Op::Pause(at, is_paused) => self.pause(&mut work, at, is_paused),
                     Op::Watermarks(at, reply) => {
@@ -236,53 +271,67 @@ impl Shared {
         call(consumer).map_err(|e| Error::connector(what, at.to_string(), None, SourceError::client(e)))
     }
 
-    fn assign(
-        self: &Arc<Self>,
-        work: &mut Work,
-        all: Vec<(Arc<Place>, Offset, oneshot::Sender<Result<Queue>>)>,
-    ) {
-        let done = self.consumer(work).and_then(|consumer| {
-            let mut list = TopicPartitionList::with_capacity(all.len());
-            let mut queues = Vec::with_capacity(all.len());
-            for (place, offset, _) in &all {
-                let at = &place.at;
-                list.add_partition_offset(&at.topic, at.partition, *offset)?;
-                // Before it is assigned: nothing of it ever reaches the common queue.
-                let queue = consumer.split_partition_queue(&at.topic, at.partition);
-                let mut queue =
-                    queue.ok_or_else(|| KafkaError::Subscription(format!("no queue for {at}")))?;
-                let woken = Arc::clone(place);
-                queue.set_nonempty_callback(move || woken.ready.notify_one());
-                queues.push(queue);
-            }
-            consumer.incremental_assign(&list)?;
-            let mut paused = TopicPartitionList::new();
-            for (place, ..) in all.iter().filter(|(place, ..)| work.paused.contains(&place.at)) {
-                paused.add_partition(&place.at.topic, place.at.partition);
-            }
-            if paused.count() > 0 {
-                consumer.pause(&paused)?;
-            }
-            Ok(queues)
-        });
-        match done {
-            Ok(queues) => {
-                for ((place, _, reply), queue) in all.into_iter().zip(queues) {
-                    locked(&self.places).insert(place.at.clone(), Arc::clone(&place));
-                    if let Err(Ok(queue)) = reply.send(Ok(queue)) {
-                        // The split was dropped meanwhile.
-                        self.push(Op::Unassign(place, queue));
-                    }
-                }
-            }
-            Err(error) => {
-                for (place, _, reply) in all {
-                    let error = SourceError::client(error.clone());
-                    let error = Error::connector("open", place.at.to_string(), None, error);
-                    let _ = reply.send(Err(error));
+    fn assign(self: &Arc<Self>, work: &mut Work, all: Vec<Assign>) {
+        let mut now = Vec::with_capacity(all.len());
+        {
+            let places = locked(&self.places);
+            let mut taken = HashSet::new();
+            for assign in all {
+                if assign.reply.is_canceled() {
+                    // The split was removed before it was opened.
+                    self.expected.fetch_sub(1, Ordering::Relaxed);
+                } else if places.contains_key(&assign.place.at) || !taken.insert(assign.place.at.clone()) {
+                    work.waiting.push(assign);
+                } else {
+                    now.push(assign);
                 }
             }
         }
+        if now.is_empty() {
+            return;
+        }
+        match self.queues(work, &now) {
+            Ok(queues) => {
+                for (assign, queue) in now.into_iter().zip(queues) {
+                    let Assign { place, reply, .. } = assign;
+                    locked(&self.places).insert(place.at.clone(), Arc::clone(&place));
+                    // Dropped at once when the split was removed meanwhile.
+                    let _ = reply.send(Ok(Assigned { shared: Arc::clone(self), place, queue: Some(queue) }));
+                }
+            }
+            Err(error) => {
+                for Assign { place, reply, .. } in now {
+                    let error = SourceError::client(error.clone());
+                    let _ = reply.send(Err(Error::connector("open", place.at.to_string(), None, error)));
+                }
+            }
+        }
+    }
+
+    /// Assigns them by one call, each with a queue of its own.
+    fn queues(self: &Arc<Self>, work: &mut Work, all: &[Assign]) -> KafkaResult<Vec<Queue>> {
+        let consumer = self.consumer(work)?;
+        let mut list = TopicPartitionList::with_capacity(all.len());
+        let mut paused = TopicPartitionList::new();
+        let mut queues = Vec::with_capacity(all.len());
+        for Assign { place, offset, .. } in all {
+            let at = &place.at;
+            list.add_partition_offset(&at.topic, at.partition, *offset)?;
+            if work.paused.contains(at) {
+                paused.add_partition(&at.topic, at.partition);
+            }
+            // Before it is assigned: nothing of it ever reaches the common queue.
+            let queue = consumer.split_partition_queue(&at.topic, at.partition);
+            let mut queue = queue.ok_or_else(|| KafkaError::Subscription(format!("no queue for {at}")))?;
+            let woken = Arc::clone(place);
+            queue.set_nonempty_callback(move || woken.ready.notify_one());
+            queues.push(queue);
+        }
+        consumer.incremental_assign(&list)?;
+        if paused.count() > 0 {
+            consumer.pause(&paused)?;
+        }
+        Ok(queues)
     }
 
     fn unassign(&self, work: &Work, all: &[Arc<Place>]) {
@@ -362,18 +411,22 @@ impl Shared {
         self.push(Op::Adding(all));
     }
 
+    /// Begins to read a partition.
+    pub(super) async fn read(self: &Arc<Self>, place: &Arc<Place>, offset: Offset) -> Result<Assigned> {
+        self.ask(|reply| Op::Assign(Assign { place: Arc::clone(place), offset, reply })).await
+    }
+
     /// Reads on at another offset. The client can't seek in a partition that it gave up, so it is assigned anew.
-    pub(super) async fn reassign(
+    pub(super) async fn reread(
         self: &Arc<Self>,
         place: &Arc<Place>,
-        queue: Option<Queue>,
+        before: Option<Assigned>,
         offset: Offset,
-    ) -> Result<Queue> {
-        if let Some(queue) = queue {
-            self.expected.fetch_add(1, Ordering::Relaxed);
-            self.push(Op::Unassign(Arc::clone(place), queue));
-        }
-        self.ask(|reply| Op::Assign(Arc::clone(place), offset, reply)).await
+    ) -> Result<Assigned> {
+        // Giving it up counts it off.
+        self.expected.fetch_add(u64::from(before.is_some()), Ordering::Relaxed);
+        drop(before);
+        self.read(place, offset).await
     }
 
     /// A split that was expected and needs no partition.
@@ -387,6 +440,7 @@ fn close(work: &mut Work) {
     if let Some(pump) = work.pump.take() {
         pump.abort();
     }
+    work.waiting.clear();
     let Some(consumer) = work.consumer.take() else { return };
     let mut left = consumer;
     // The pump holds it for moments. Whoever lets go last must be on a thread that may block: this one.

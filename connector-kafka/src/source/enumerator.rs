@@ -34,7 +34,8 @@ const RETRY: Duration = Duration::from_millis(300);
 ///    is resolved and stored, so that a restore begins where the first start did. What may pass is tried again for as long as
 ///    `request_timeout` says.
 /// 2. The partition with number n (they are counted as they are found) belongs to reader n modulo the number of readers:
-///    even over all topics, and the same for as long as the state lives. It is assigned as soon as its reader is there.
+///    even over all topics, and the same for as long as the state lives. It is assigned as soon as its reader is there; until
+///    then, another reader gets it if it asks.
 /// 3. An unbounded source looks again after each `discovery_interval`. What is new is read from its first offset; what is gone
 ///    is treated as `on_removed_partition` says. A look that fails in a way that may pass is counted, and tried again.
 #[derive(Debug)]
@@ -158,6 +159,19 @@ impl KafkaEnumerator {
         Ok(())
     }
 
+    /// A reader that asks gets a split that belongs to a reader which is not there. Readers of this source don't ask.
+    fn give_one(&mut self, reader: ReaderId, context: &mut EnumeratorContext<KafkaSplit>) {
+        let is_absent =
+            |owner: usize| u32::try_from(owner).is_ok_and(|owner| !context.has_reader(ReaderId(owner)));
+        let mut waiting = self.pending.iter_mut().enumerate().filter(|(owner, _)| is_absent(*owner));
+        let split = waiting.find_map(|(_, pending)| pending.pop());
+        match split {
+            Some(split) if context.has_reader(reader) => context.assign(reader, vec![split]),
+            Some(split) => self.keep(split),
+            None => {}
+        }
+    }
+
     /// Gives each reader that is there what belongs to it.
     fn deal(&mut self, context: &mut EnumeratorContext<KafkaSplit>) {
         let present: Vec<_> = context.readers().collect();
@@ -194,8 +208,8 @@ impl SplitEnumerator for KafkaEnumerator {
                 let reason = format!("reader {reader} sent an event, and the source knows none");
                 return Err(Error::contract("source", reason));
             }
-            EnumeratorCommand::SplitRequest(_)
-            | EnumeratorCommand::SplitFinished(..)
+            EnumeratorCommand::SplitRequest(reader) => self.give_one(reader, context),
+            EnumeratorCommand::SplitFinished(..)
             | EnumeratorCommand::CheckpointComplete(_)
             | EnumeratorCommand::CheckpointAborted(_) => {}
         }

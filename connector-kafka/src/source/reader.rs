@@ -17,7 +17,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tokio::sync::Notify;
 
 use super::batch::BatchBuilder;
-use super::client::{BEFORE_COMMIT, Client, Op, Place, Queue, Shared};
+use super::client::{Assigned, BEFORE_COMMIT, Client, Op, Place, Shared};
 use super::config::{OnOutOfRange, OnRemoved, SourceConfig};
 use super::error::{SourceError, is_gone};
 use super::metrics::{OFFSET_RESETS, PARTITIONS_REMOVED, count};
@@ -59,7 +59,7 @@ impl SplitReaderFactory for KafkaSplits {
             config: Arc::clone(&self.config),
             shared: Arc::clone(&shared),
             place: Arc::clone(&place),
-            queue: None,
+            reading: None,
             next: split.next,
             stop: split.stop,
             behind: None,
@@ -72,7 +72,7 @@ impl SplitReaderFactory for KafkaSplits {
             return Ok(reader);
         }
         let offset = split.next.map_or(Offset::Beginning, Offset::Offset);
-        reader.queue = Some(shared.ask(|reply| Op::Assign(place, offset, reply)).await?);
+        reader.reading = Some(shared.read(&place, offset).await?);
         Ok(reader)
     }
 
@@ -91,7 +91,7 @@ pub struct KafkaReader {
     shared: Arc<Shared>,
     place: Arc<Place>,
     /// None when there is nothing to read.
-    queue: Option<Queue>,
+    reading: Option<Assigned>,
     next: Option<i64>,
     stop: Option<Stop>,
     /// What came behind the rows that were fetched last.
@@ -114,7 +114,7 @@ type Rows = Fetched<MessageBatch, i64>;
 impl KafkaReader {
     /// Takes what the queue holds, up to a batch.
     fn drain(&mut self) -> Result<Option<Rows>> {
-        let Some(queue) = &self.queue else { return Ok(None) };
+        let Some(queue) = self.reading.as_ref().and_then(Assigned::queue) else { return Ok(None) };
         let mut batch = BatchBuilder::new(self.shared.batch_bytes(), self.last);
         let stop = self.stop.map_or(i64::MAX, |stop| stop.offset);
         let mut next = self.next.unwrap_or(i64::MIN);
@@ -200,8 +200,8 @@ impl KafkaReader {
     }
 
     async fn seek(&mut self, offset: Offset) -> Result<()> {
-        let queue = self.queue.take();
-        self.queue = Some(self.shared.reassign(&self.place, queue, offset).await?);
+        let before = self.reading.take();
+        self.reading = Some(self.shared.reread(&self.place, before, offset).await?);
         Ok(())
     }
 
@@ -283,14 +283,6 @@ impl SplitReader for KafkaReader {
                 self.shared.check(&self.place.at)?;
                 self.place.ready.notified().await;
             }
-        }
-    }
-}
-
-impl Drop for KafkaReader {
-    fn drop(&mut self) {
-        if let Some(queue) = self.queue.take() {
-            self.shared.push(Op::Unassign(Arc::clone(&self.place), queue));
         }
     }
 }

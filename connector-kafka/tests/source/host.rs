@@ -15,7 +15,7 @@ use connector_api::{MessageBatch, Result, RowBatch};
 use connector_base::reader::SplitFetchReader;
 use connector_kafka::source::{
     KafkaEnumerator, KafkaEnumeratorState, KafkaSource, KafkaSplit, KafkaSplits, OFFSET, PARTITION,
-    SourceOptions, TOPIC,
+    SourceOptions, TIMESTAMP, TOPIC,
 };
 
 /// How long something that must come may take.
@@ -138,6 +138,9 @@ impl Host {
                     let text = String::from_utf8_lossy(message.value.unwrap_or(b"-")).into_owned();
                     self.rows.push(Row { split: at, offset: integer(OFFSET), text, reader });
                 }
+                let times: Vec<_> =
+                    (0..batch.rows.rows()).map(|i| batch.rows.integer(TIMESTAMP, i)).collect();
+                assert_eq!(times, batch.timestamps.iter().copied().map(Some).collect::<Vec<_>>());
                 assert!(batch.rows.rows() > 0);
                 self.batches.push(batch.rows);
             }
