@@ -180,8 +180,13 @@ impl KafkaEnumerator {
             if !pending.is_empty() {
                 context.assign(reader, std::mem::take(pending));
             }
-            if self.is_started && self.config.is_bounded && self.told.insert(reader) {
-                context.no_more_splits(reader);
+        }
+        // As long as one waits for a reader that is not there, another may have to take it.
+        if self.is_started && self.config.is_bounded && self.pending.iter().all(Vec::is_empty) {
+            for reader in context.readers().collect::<Vec<_>>() {
+                if self.told.insert(reader) {
+                    context.no_more_splits(reader);
+                }
             }
         }
         context.report_unassigned(self.pending.iter().map(|pending| pending.len() as u64).sum());
