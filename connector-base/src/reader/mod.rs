@@ -73,6 +73,7 @@
 
 mod author;
 mod error;
+mod hooks;
 mod progress;
 mod task;
 #[cfg(test)]
@@ -89,10 +90,12 @@ use connector_api::{Error, Result, RowBatch};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use hooks::Hooks;
 use progress::Progress;
 use task::{Budget, Key, Message, Outlet, What};
 
 pub use author::{BatchOf, Fetched, PositionOf, Positions, SplitReader, SplitReaderFactory};
+pub use hooks::ReaderHooks;
 pub use task::CRASH_POINTS;
 
 /// How a [`SplitFetchReader`] behaves.
@@ -122,6 +125,7 @@ impl Default for ReaderOptions {
 /// - *Finished* splits stay in all snapshots until a checkpoint that holds their end is complete.
 /// - *Errors*, panics of the author's code included, come out of `poll_next` with the split's name.
 /// - *Close* ends the tasks and is ready when the last of them is gone. Dropping the reader ends them too.
+/// - *Hooks* ([`with_hooks`](Self::with_hooks)) tell the author of pauses and of completed checkpoints.
 ///
 /// It has no protocol of its own with the enumerator: an `EnumeratorEvent` is an error.
 pub struct SplitFetchReader<F: SplitReaderFactory> {
@@ -143,6 +147,8 @@ pub struct SplitFetchReader<F: SplitReaderFactory> {
     no_more: bool,
     /// After `EndOfInput`, an error or the begin of closing nothing is emitted.
     ended: bool,
+    /// What the author is told beside.
+    hooks: Option<Hooks<F::Split>>,
 }
 
 type WhatOf<F> = What<BatchOf<F>, PositionOf<F>>;
@@ -175,7 +181,15 @@ impl<F: SplitReaderFactory> SplitFetchReader<F> {
             asked: 0,
             no_more: false,
             ended: false,
+            hooks: None,
         }
+    }
+
+    /// Tells these hooks what the host says.
+    #[must_use]
+    pub fn with_hooks(mut self, hooks: impl ReaderHooks<F::Split>) -> Self {
+        self.hooks = Some(Hooks::new(hooks));
+        self
     }
 
     fn add(&mut self, split: F::Split) -> Result<()> {
@@ -213,12 +227,27 @@ impl<F: SplitReaderFactory> SplitFetchReader<F> {
         Some((key, self.tasks.get_mut(&key)?))
     }
 
+    fn pause(&mut self, id: &SplitId) {
+        let Some((_, reading)) = self.reading(id) else { return };
+        if !std::mem::replace(&mut reading.paused, true) {
+            self.tell(|hooks| hooks.paused(id, true));
+        }
+    }
+
     fn resume(&mut self, id: &SplitId) {
-        if let Some((key, reading)) = self.reading(id) {
-            let has_aside = !reading.aside.is_empty();
-            if std::mem::take(&mut reading.paused) && has_aside && !self.resumed.contains(&key) {
+        let Some((key, reading)) = self.reading(id) else { return };
+        let has_aside = !reading.aside.is_empty();
+        if std::mem::take(&mut reading.paused) {
+            if has_aside && !self.resumed.contains(&key) {
                 self.resumed.push_back(key);
             }
+            self.tell(|hooks| hooks.paused(id, false));
+        }
+    }
+
+    fn tell(&mut self, what: impl FnOnce(&mut Hooks<F::Split>)) {
+        if let Some(hooks) = &mut self.hooks {
+            what(hooks);
         }
     }
 
@@ -319,22 +348,22 @@ impl<F: SplitReaderFactory> SourceReader for SplitFetchReader<F> {
 
     fn handle(&mut self, command: ReaderCommand<F::Split>) -> Result<()> {
         match command {
-            ReaderCommand::AddSplits(splits) => splits.into_iter().try_for_each(|split| self.add(split))?,
+            ReaderCommand::AddSplits(splits) => {
+                self.tell(|hooks| hooks.adding(&splits));
+                splits.into_iter().try_for_each(|split| self.add(split))?;
+            }
             ReaderCommand::RemoveSplits(ids) => ids.iter().for_each(|id| self.remove(id)),
             ReaderCommand::NoMoreSplits => self.no_more = true,
-            ReaderCommand::Pause(ids) => {
-                for id in &ids {
-                    if let Some((_, reading)) = self.reading(id) {
-                        reading.paused = true;
-                    }
-                }
-            }
+            ReaderCommand::Pause(ids) => ids.iter().for_each(|id| self.pause(id)),
             ReaderCommand::Resume(ids) => ids.iter().for_each(|id| self.resume(id)),
             ReaderCommand::EnumeratorEvent(_) => {
                 return Err(Error::contract("enumerator", "it sent an event to a reader that knows none"));
             }
-            ReaderCommand::CheckpointComplete(checkpoint) => self.progress.completed(checkpoint),
-            ReaderCommand::CheckpointAborted(_) => {}
+            ReaderCommand::CheckpointComplete(checkpoint) => {
+                self.progress.completed(checkpoint);
+                self.tell(|hooks| hooks.completed(checkpoint));
+            }
+            ReaderCommand::CheckpointAborted(checkpoint) => self.tell(|hooks| hooks.aborted(checkpoint)),
         }
         Ok(())
     }
@@ -351,7 +380,9 @@ impl<F: SplitReaderFactory> SourceReader for SplitFetchReader<F> {
     }
 
     fn snapshot(&mut self, checkpoint: CheckpointId, unemitted: usize) -> Result<Vec<F::Split>> {
-        self.progress.snapshot(&self.factory, checkpoint, unemitted)
+        let splits = self.progress.snapshot(&self.factory, checkpoint, unemitted)?;
+        self.tell(|hooks| hooks.snapshot(checkpoint, &splits));
+        Ok(splits)
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
@@ -360,7 +391,7 @@ impl<F: SplitReaderFactory> SourceReader for SplitFetchReader<F> {
         self.abort_all();
         // What is still said is dropped, which also frees tasks that wait for room.
         while ready!(self.queue.poll_recv(cx)).is_some() {}
-        Poll::Ready(Ok(()))
+        self.hooks.as_mut().map_or(Poll::Ready(Ok(())), |hooks| hooks.poll_close(cx))
     }
 }
 

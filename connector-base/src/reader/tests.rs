@@ -14,6 +14,9 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::test_support::environment;
 
+#[path = "hooks_tests.rs"]
+mod hooks;
+
 /// Numbers `next..end`, in batches of `size`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Numbers {

@@ -19,7 +19,14 @@ const BELOW: &[(&str, &[&str])] = &[
     ),
     (
         "benches",
-        &["connector-api", "connector-base", "connector-file", "connector-formats", "connector-runtime"],
+        &[
+            "connector-api",
+            "connector-base",
+            "connector-file",
+            "connector-formats",
+            "connector-kafka",
+            "connector-runtime",
+        ],
     ),
     // What an engine's author copies: the library knows no connector, the program beside it moves files.
     ("mailbox-host", &["connector-api", "connector-file", "connector-runtime"]),
