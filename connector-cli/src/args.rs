@@ -32,6 +32,73 @@ pub(crate) enum Command {
     ///
     /// Moves nothing, and works while the job runs.
     Ls(LsArgs),
+    /// Looks after what the Kafka connector leaves on a cluster.
+    #[cfg(feature = "kafka")]
+    #[command(subcommand)]
+    Kafka(KafkaCommand),
+}
+
+#[cfg(feature = "kafka")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum KafkaCommand {
+    /// Looks at transactions, and ends those that nobody else will.
+    #[command(subcommand)]
+    Transactions(TransactionsCommand),
+}
+
+#[cfg(feature = "kafka")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum TransactionsCommand {
+    /// Lists the transactions of ids with a prefix. Changes nothing.
+    List(TransactionsListArgs),
+    /// Aborts one open transaction, and fences its producer.
+    ///
+    /// What a checkpoint of a job has prepared under the id is lost by that: the job's next commit of it ends as `Lost`.
+    Abort(TransactionsAbortArgs),
+}
+
+/// Which cluster.
+#[cfg(feature = "kafka")]
+#[derive(Debug, Args)]
+pub(crate) struct ClusterArgs {
+    /// Where the cluster is first asked: HOST:PORT, several separated by commas.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) bootstrap_servers: String,
+    /// A property of the client, as in the `properties` of a pipeline. Repeatable.
+    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = property)]
+    pub(crate) properties: Vec<(String, String)>,
+}
+
+#[cfg(feature = "kafka")]
+fn property(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+#[cfg(feature = "kafka")]
+#[derive(Debug, Args)]
+pub(crate) struct TransactionsListArgs {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// What the transactional ids begin with; all ids by default.
+    #[arg(long, default_value = "")]
+    pub(crate) prefix: String,
+    /// Only those that hold back readers of committed records.
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// Write one JSON object instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[cfg(feature = "kafka")]
+#[derive(Debug, Args)]
+pub(crate) struct TransactionsAbortArgs {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// The transactional id, as `list` shows it.
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
 }
 
 #[derive(Debug, Args)]

@@ -2,10 +2,11 @@
 
 use connector_api::Result;
 use connector_api::env::Environment;
+use connector_file::bad::BadRecords;
 use connector_runtime::{CheckpointConfig, Job, JobConfig, JobHandle, Pipeline, StartOptions};
 
 use crate::check;
-use crate::convert::{self, ConvertTable, Flow};
+use crate::convert::{self, ConvertTable, Flow, ValueEncoding};
 use crate::load::Loaded;
 use crate::registry::Registries;
 
@@ -28,6 +29,16 @@ pub(crate) async fn start(
         Flow::ToMessages(ends) => {
             Pipeline::source(source, ends.source).map_batches(convert::to_messages).sink(sink, ends.sink)
         }
+        Flow::RecordsToMessages(ends) => {
+            let (encoding, bad) = records(loaded, &env);
+            let step = convert::records_to_messages(encoding, bad);
+            Pipeline::source(source, ends.source).map_batches(step).sink(sink, ends.sink)
+        }
+        Flow::RecordsToColumns(ends) => {
+            let (encoding, bad) = records(loaded, &env);
+            let step = convert::records_to_columns(encoding, bad);
+            Pipeline::source(source, ends.source).map_batches(step).sink(sink, ends.sink)
+        }
         Flow::ToColumns(ends) => {
             let context = check::context(loaded, &env);
             let found = convert::for_run(loaded, registries, &context, &options).await?;
@@ -40,6 +51,13 @@ pub(crate) async fn start(
         }
     };
     Job::new(pipeline, config(loaded), env).start(options).await
+}
+
+/// How records of a message system are written, and where those go that can't be.
+fn records(loaded: &Loaded, env: &Environment) -> (ValueEncoding, BadRecords) {
+    let default = ConvertTable::default();
+    let table = loaded.config.convert.as_ref().unwrap_or(&default);
+    (table.value_encoding, table.bad_records(&check::context(loaded, env).base_dir, env))
 }
 
 /// What the job is run with.

@@ -43,7 +43,10 @@ pub(crate) fn registries() -> Registries {
     let columns = Registry::new().with(FileConnector);
     #[cfg(not(feature = "parquet"))]
     let columns = Registry::new();
-    Registries { messages: Registry::new().with(FileConnector), columns }
+    let messages = Registry::new().with(FileConnector);
+    #[cfg(feature = "kafka")]
+    let messages = messages.with(connector_kafka::KafkaConnector);
+    Registries { messages, columns }
 }
 
 impl Registries {

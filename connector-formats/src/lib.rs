@@ -7,12 +7,14 @@
 //! |---|---|
 //! | [`schema`] | the columns of a table as users write them, and Arrow's schema from it and back |
 //! | [`infer`](mod@infer) | the columns of records that are there |
+//! | [`records`] | records of a message system to columns |
 //! | [`json`] | JSON objects to columns, with the records that are none put aside, and back |
 
 mod batch;
 mod exact;
 pub mod infer;
 pub mod json;
+pub mod records;
 pub mod schema;
 mod zone;
 

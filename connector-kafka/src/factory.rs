@@ -3,7 +3,7 @@
 use connector_api::MessageBatch;
 use connector_api::factory::{ConnectorFactory, SinkFactory, SourceFactory};
 
-use crate::sink;
+use crate::{sink, source};
 
 /// The connector `kafka`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,11 +15,11 @@ impl ConnectorFactory<MessageBatch> for KafkaConnector {
     }
 
     fn about(&self) -> &'static str {
-        "Apache Kafka: writes records to topics, exactly once in transactions that survive a crash."
+        "Apache Kafka: reads partitions of topics; writes records exactly once, in transactions that survive a crash."
     }
 
     fn source(&self) -> Option<&dyn SourceFactory<MessageBatch>> {
-        None
+        Some(&source::KafkaSourceFactory)
     }
 
     fn sink(&self) -> Option<&dyn SinkFactory<MessageBatch>> {

@@ -116,8 +116,7 @@ fn sink(dir: &Path) -> Result<FileSink<ArrowBatch>> {
 
 fn plan(sink: &FileSink<ArrowBatch>) -> Result<(SinkPlan<ArrowBatch>, WriterContext)> {
     let attempt = AttemptId { run: RunId(1), number: 1 };
-    let context =
-        WriterContext { env: local::environment(), subtask: 0, parallelism: 1, attempt, restored: None };
+    let context = WriterContext::first(local::environment(), attempt);
     Ok((sink.plan().map_err(told)?, context))
 }
 

@@ -11,6 +11,9 @@ use std::fmt;
 pub enum Payload {
     /// Bytes that the connector does not look into.
     Bytes,
+    /// Records of a message system: keys and values are bytes that the connector does not look into; beside them stand the columns
+    /// `topic`, `partition`, `offset` and `timestamp`, and headers where a record has some.
+    Records,
     /// Messages each of whose values is one JSON object, without line breaks in it.
     Json,
     /// Columns with names and types, such as batches of Arrow.
@@ -21,6 +24,7 @@ impl fmt::Display for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Bytes => "bytes",
+            Self::Records => "records of bytes",
             Self::Json => "JSON objects",
             Self::Columns => "columns",
         })

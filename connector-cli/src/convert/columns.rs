@@ -9,8 +9,11 @@ use connector_file::bad::BadRecords;
 use connector_file::format::with_metadata;
 use connector_formats::ArrowBatch;
 use connector_formats::json::{JsonDecoder, encode};
+use connector_formats::records::{self, Content};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::{ValueEncoding, envelope};
 
 /// The columns of a conversion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -45,7 +48,8 @@ pub(crate) fn infer(batches: &[MessageBatch], fails: bool) -> Result<Schema> {
     connector_formats::infer(records).map(Schema)
 }
 
-type Step<A, B> = Box<dyn Fn(Batch<A>) -> Result<Batch<B>> + Send + Sync>;
+/// One batch into another.
+pub(super) type Step<A, B> = Box<dyn Fn(Batch<A>) -> Result<Batch<B>> + Send + Sync>;
 
 /// Turns batches of JSON objects into columns. What does not fit goes to `bad`, which blocks then.
 ///
@@ -89,6 +93,21 @@ fn place(batch: &MessageBatch, row: usize) -> (Cow<'_, str>, u64) {
         (Some(file), None) => (format!("{file}, by the row in its batch,").into(), row as u64),
         _ => ("a record to convert, by the row in its batch,".into(), row as u64),
     }
+}
+
+/// Turns records into columns. What is no UTF-8, where that is wanted, goes to `bad`, which blocks then.
+pub(crate) fn records_to_columns(encoding: ValueEncoding, bad: BadRecords) -> Step<MessageBatch, ArrowBatch> {
+    let content = match encoding {
+        ValueEncoding::Utf8 => Content::Text,
+        ValueEncoding::Base64 => Content::Binary,
+    };
+    Box::new(move |batch| {
+        let mut refused = |row: usize, reason: &str| envelope::refuse(&bad, &batch.rows, row, reason);
+        let (columns, kept) = records::columns(&batch.rows, content, &mut refused)?;
+        bad.settle()?;
+        let times = kept.into_iter().filter_map(|row| batch.timestamps.get(row).copied()).collect();
+        Batch::with_timestamps(columns, times)
+    })
 }
 
 /// Turns batches of columns into JSON objects, one a row.

@@ -25,6 +25,10 @@ pub(crate) enum Flow {
     ToColumns(Ends<MessageBatch, Columns>),
     /// Columns become JSON objects.
     ToMessages(Ends<Columns, MessageBatch>),
+    /// Records become JSON objects.
+    RecordsToMessages(Ends<MessageBatch, MessageBatch>),
+    /// Records become columns.
+    RecordsToColumns(Ends<MessageBatch, Columns>),
 }
 
 impl Flow {
@@ -38,9 +42,8 @@ impl Flow {
         let sinks = registries.sink(&loaded.sink.connector, "sink.connector")?;
         let plan = decide(of_source(&sources, loaded, context)?, of_sink(&sinks, loaded, context)?)
             .map_err(|misfit| refused(loaded, misfit))?;
-        if loaded.config.convert.is_some() && plan != Plan::ToColumns {
-            let reason = "has no meaning here: only JSON objects that become columns are converted by it; leave it out";
-            return Err(Error::config("convert", reason));
+        if let Some(table) = &loaded.config.convert {
+            table.check_for(plan)?;
         }
         let (source, sink) = (&loaded.source, &loaded.sink);
         Ok(match plan {
@@ -49,6 +52,12 @@ impl Flow {
             Plan::ToColumns => Self::ToColumns(ends(sources.messages, source, sinks.columns, sink, context)?),
             Plan::ToMessages => {
                 Self::ToMessages(ends(sources.columns, source, sinks.messages, sink, context)?)
+            }
+            Plan::RecordsToMessages => {
+                Self::RecordsToMessages(ends(sources.messages, source, sinks.messages, sink, context)?)
+            }
+            Plan::RecordsToColumns => {
+                Self::RecordsToColumns(ends(sources.messages, source, sinks.columns, sink, context)?)
             }
         })
     }
@@ -63,17 +72,17 @@ impl Flow {
         let end = &loaded.source;
         let factories = registries.source(&end.connector, "source.connector").map_err(|e| (end, e))?;
         let checked = match (self, factories.messages, factories.columns) {
-            (Self::Messages(_) | Self::ToColumns(_), Some(factory), _) => {
+            (Self::Columns(_) | Self::ToMessages(_), _, Some(factory)) => {
                 factory.check(&end.options, context).await
             }
-            (_, _, Some(factory)) => factory.check(&end.options, context).await,
+            (_, Some(factory), _) => factory.check(&end.options, context).await,
             _ => Ok(()),
         };
         checked.map_err(|e| (end, e))?;
         let end = &loaded.sink;
         let factories = registries.sink(&end.connector, "sink.connector").map_err(|e| (end, e))?;
         let checked = match (self, factories.messages, factories.columns) {
-            (Self::Messages(_) | Self::ToMessages(_), Some(factory), _) => {
+            (Self::Messages(_) | Self::ToMessages(_) | Self::RecordsToMessages(_), Some(factory), _) => {
                 factory.check(&end.options, context).await
             }
             (_, _, Some(factory)) => factory.check(&end.options, context).await,
@@ -88,6 +97,12 @@ impl Flow {
             Self::Messages(_) | Self::Columns(_) => None,
             Self::ToColumns(_) => Some("JSON objects become columns"),
             Self::ToMessages(_) => Some("columns become JSON objects"),
+            Self::RecordsToMessages(_) => Some(
+                "records become JSON objects of key, value, topic, partition, offset, timestamp and headers",
+            ),
+            Self::RecordsToColumns(_) => {
+                Some("records become the columns key, value, topic, partition, offset, timestamp and headers")
+            }
         }
     }
 }

@@ -22,6 +22,10 @@ pub(super) enum Plan {
     ToColumns,
     /// Columns become JSON objects.
     ToMessages,
+    /// Records become JSON objects that hold key, value and where they stood.
+    RecordsToMessages,
+    /// Records become columns of key, value and where they stood.
+    RecordsToColumns,
 }
 
 /// Why nothing can stand between two ends.
@@ -43,6 +47,8 @@ pub(super) fn decide(source: Carried, sink: Carried) -> Result<Plan, Misfit> {
         (_, Some(Payload::Bytes | Payload::Json)) if source.columns => Ok(Plan::ToMessages),
         (Some(carries), Some(takes)) if carries == takes || takes == Payload::Bytes => Ok(Plan::Messages),
         (Some(Payload::Json), _) if sink.columns => Ok(Plan::ToColumns),
+        (Some(Payload::Records), _) if sink.columns => Ok(Plan::RecordsToColumns),
+        (Some(Payload::Records), Some(Payload::Json)) => Ok(Plan::RecordsToMessages),
         (carries, takes) => Err(Misfit {
             carries: carries.unwrap_or(Payload::Columns),
             takes: takes.unwrap_or(Payload::Columns),
@@ -75,6 +81,14 @@ mod tests {
         assert_eq!(decide(COLUMNS, JSON), Ok(Plan::ToMessages));
         assert_eq!(decide(COLUMNS, BYTES), Ok(Plan::ToMessages));
         assert_eq!(decide(EITHER, JSON), Ok(Plan::ToMessages), "typed, since the source was told types");
+    }
+
+    #[test]
+    fn records_become_what_holds_all_of_them_unless_bytes_will_do() {
+        let records = Carried { messages: Some(Payload::Records), columns: false };
+        assert_eq!(decide(records, BYTES), Ok(Plan::Messages));
+        assert_eq!(decide(records, JSON), Ok(Plan::RecordsToMessages));
+        assert_eq!(decide(records, COLUMNS), Ok(Plan::RecordsToColumns));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Schema;
+use super::plan::Plan;
 
 /// How JSON objects become columns, between a source that has the ones and a sink that takes the others.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -25,6 +26,21 @@ pub(crate) struct ConvertTable {
     /// What becomes of a record that does not fit the columns: "fail", "skip", or { dead_letter = "DIRECTORY" }.
     #[serde(default)]
     on_bad_record: OnBadRecord,
+    /// How keys, values and headers of records stand in JSON objects, and which columns they become: "utf8" (texts; what is no UTF-8 is a bad
+    /// record), or "base64" (any bytes: base64 in JSON, columns of the type `binary`).
+    #[serde(default)]
+    pub(crate) value_encoding: ValueEncoding,
+}
+
+/// How bytes of records are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ValueEncoding {
+    /// As texts.
+    #[default]
+    Utf8,
+    /// Any bytes.
+    Base64,
 }
 
 fn infer_rows() -> usize {
@@ -33,7 +49,12 @@ fn infer_rows() -> usize {
 
 impl Default for ConvertTable {
     fn default() -> Self {
-        Self { schema: None, infer_rows: infer_rows(), on_bad_record: OnBadRecord::default() }
+        Self {
+            schema: None,
+            infer_rows: infer_rows(),
+            on_bad_record: OnBadRecord::default(),
+            value_encoding: ValueEncoding::default(),
+        }
     }
 }
 
@@ -47,6 +68,27 @@ impl ConvertTable {
             return Err(Error::config("convert.on_bad_record.dead_letter", "is empty; give a directory"));
         }
         Ok(())
+    }
+
+    /// Refuses what has no meaning for this plan.
+    pub(super) fn check_for(&self, plan: Plan) -> Result<()> {
+        match plan {
+            Plan::ToColumns if self.value_encoding == ValueEncoding::Base64 => Err(Error::config(
+                "convert.value_encoding",
+                "has no meaning here: it is about records that become JSON objects or columns whole; leave it out",
+            )),
+            Plan::RecordsToMessages | Plan::RecordsToColumns if self.schema.is_some() => Err(Error::config(
+                "convert.schema",
+                "has no meaning here: records become the columns key, value, topic, partition, offset, timestamp and headers; \
+                 leave it out, or say that their values are JSON objects by the source's `value_format = \"json\"`",
+            )),
+            Plan::ToColumns | Plan::RecordsToMessages | Plan::RecordsToColumns => Ok(()),
+            Plan::Messages | Plan::Columns | Plan::ToMessages => {
+                let reason = "has no meaning here: only what becomes columns, and records that become JSON objects, is converted \
+                              by it; leave it out";
+                Err(Error::config("convert", reason))
+            }
+        }
     }
 
     /// How many records are looked at to infer the columns.

@@ -5,6 +5,8 @@ use connector_file::bad::BadRecords;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::ValueEncoding;
+
 /// The batch of columns that this build does not have: there is no value of it.
 #[derive(Debug)]
 pub(crate) enum NoColumns {}
@@ -48,11 +50,17 @@ pub(crate) fn infer(_: &[MessageBatch], _: bool) -> Result<Schema> {
     missing()
 }
 
-type Step<A, B> = Box<dyn Fn(Batch<A>) -> Result<Batch<B>> + Send + Sync>;
+/// One batch into another.
+pub(super) type Step<A, B> = Box<dyn Fn(Batch<A>) -> Result<Batch<B>> + Send + Sync>;
 
 /// See the twin in `columns.rs`.
 pub(crate) fn to_columns(_: &Schema, _: BadRecords) -> Result<Step<MessageBatch, NoColumns>> {
     missing()
+}
+
+/// See the twin in `columns.rs`.
+pub(crate) fn records_to_columns(_: ValueEncoding, _: BadRecords) -> Step<MessageBatch, NoColumns> {
+    Box::new(|_| missing())
 }
 
 /// See the twin in `columns.rs`.

@@ -3,6 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use connector_api::{Error, MessageBatch, Result};
 
+use super::{OFFSET_COLUMN, PATH_COLUMN};
+
 const TERMINATOR: u8 = b'\n';
 /// Stretches below this are copied together: a write of its own costs more than copying them.
 const MIN_SLICE: usize = 16 << 10;
@@ -68,7 +70,7 @@ impl Gathered {
         let mut next = row;
         loop {
             let first = next;
-            let Some(span) = spans[first].range() else { return Err(tombstone(first)) };
+            let Some(span) = spans[first].range() else { return Err(tombstone(batch, first)) };
             let (start, mut end) = (span.start, span.end);
             next += 1;
             while next < spans.len() && end + 1 - start < room {
@@ -104,9 +106,22 @@ impl Gathered {
     }
 }
 
-fn tombstone(row: usize) -> Error {
-    let reason = format!("row {row} of the batch has no value (a tombstone), and a line can't say so");
-    Error::data("a record to write", None, reason)
+fn tombstone(batch: &MessageBatch, row: usize) -> Error {
+    refused(batch, row, "has no value (a tombstone), and a line can't say so".to_owned())
+}
+
+/// The error of a row that can't be written. It names where the row came from, if its columns of metadata tell; and its place in the
+/// batch.
+fn refused(batch: &MessageBatch, row: usize, reason: String) -> Error {
+    let offset = |column: &str| batch.integer(column, row).and_then(|offset| u64::try_from(offset).ok());
+    let reason = format!("row {row} of the batch {reason}");
+    match (batch.text("topic", row), batch.integer("partition", row), batch.text(PATH_COLUMN, row)) {
+        (Some(topic), Some(partition), _) => {
+            Error::data(format!("{topic}:{partition}"), offset("offset"), reason)
+        }
+        (_, _, Some(path)) => Error::data(path.to_owned(), offset(OFFSET_COLUMN), reason),
+        _ => Error::data("a record to write", None, reason),
+    }
 }
 
 fn contains_terminator(batch: &MessageBatch, rows: std::ops::Range<usize>) -> Error {
@@ -115,17 +130,18 @@ fn contains_terminator(batch: &MessageBatch, rows: std::ops::Range<usize>) -> Er
         Some((row, at))
     });
     let (row, at) = rows.next().unwrap_or_default();
-    let reason = format!(
-        "row {row} of the batch contains the line terminator, at byte {at}: it would be read back as two records"
-    );
-    Error::data("a record to write", None, reason)
+    refused(
+        batch,
+        row,
+        format!("contains the line terminator, at byte {at}: it would be read back as two records"),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use connector_api::RowBatch;
-    use connector_api::message::Span;
+    use connector_api::message::{Column, Span};
 
     fn batch(text: &[u8], spans: &[(u32, u32)]) -> MessageBatch {
         let spans = spans.iter().map(|&(start, end)| Span::new(start, end)).collect();
@@ -210,6 +226,26 @@ mod tests {
             assert!(matches!(error, Error::Data { .. }));
             assert!(error.to_string().contains("row 1 of the batch"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_row_that_can_t_be_written_is_named_by_where_it_came_from() {
+        let error = |columns: &[(&str, Column)]| {
+            let mut batch = batch(b"ab,c\nd,", &[(0, 2), (3, 6)]);
+            for (name, column) in columns {
+                batch = batch.with_column(*name, column.clone()).unwrap();
+            }
+            Gathered::default().add_lines(&batch, 0, u64::MAX).unwrap_err().to_string()
+        };
+        let offsets = Column::Integers(vec![41, 42].into());
+        let record = error(&[
+            ("topic", Column::SameText("orders".into())),
+            ("partition", Column::SameInteger(3)),
+            ("offset", offsets.clone()),
+        ]);
+        assert!(record.starts_with("orders:3 at offset 42"), "{record}");
+        let line = error(&[(PATH_COLUMN, Column::SameText("in/a".into())), (OFFSET_COLUMN, offsets)]);
+        assert!(line.starts_with("in/a at offset 42"), "{line}");
     }
 
     #[test]

@@ -33,6 +33,17 @@ const REFUSED: &[Refused] = &[
     ("check.crcs", "set the option `check_crcs`"),
 ];
 
+/// What the values of records are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ValueFormat {
+    /// Bytes that nobody looks into.
+    #[default]
+    Bytes,
+    /// JSON objects, without line breaks in them.
+    Json,
+}
+
 /// Which records of transactions are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -127,6 +138,10 @@ pub struct SourceOptions {
     /// made anew.
     #[serde(default)]
     pub on_offset_out_of_range: OnOutOfRange,
+    /// What the values are, for a front end that converts: "bytes" (a record is written whole: key, value, topic, partition, offset,
+    /// timestamp, headers), or "json" (each value is one JSON object, which can become columns of its own).
+    #[serde(default)]
+    pub value_format: ValueFormat,
     /// Which records of transactions are read.
     #[serde(default)]
     pub isolation: Isolation,
@@ -192,6 +207,7 @@ impl SourceOptions {
             discovery_interval: default_discovery(),
             on_removed_partition: OnRemoved::default(),
             on_offset_out_of_range: OnOutOfRange::default(),
+            value_format: ValueFormat::default(),
             isolation: Isolation::default(),
             byte_budget: default_budget(),
             check_crcs: false,
@@ -255,6 +271,7 @@ impl SourceOptions {
             on_removed: self.on_removed_partition,
             on_out_of_range: self.on_offset_out_of_range,
             isolation: self.isolation,
+            value_format: self.value_format,
             budget: self.byte_budget.0,
             client_id: self.client_id.clone(),
             request_timeout: self.request_timeout.0,
@@ -349,6 +366,7 @@ pub struct SourceConfig {
     pub(super) on_removed: OnRemoved,
     pub(super) on_out_of_range: OnOutOfRange,
     pub(super) isolation: Isolation,
+    pub(super) value_format: ValueFormat,
     pub(super) budget: u64,
     pub(super) client_id: String,
     pub(super) request_timeout: Duration,

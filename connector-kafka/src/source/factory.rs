@@ -1,13 +1,13 @@
 //! The source by name.
 
 use async_trait::async_trait;
-use connector_api::factory::{FactoryContext, OptionSet, Options, SourceFactory};
+use connector_api::factory::{FactoryContext, OptionSet, Options, Payload, SourceFactory};
 use connector_api::source::{BoxSource, erase};
 use connector_api::{Error, MessageBatch, Result};
 
 use super::KafkaSource;
 use super::cluster::Cluster;
-use super::config::{SourceConfig, SourceOptions};
+use super::config::{SourceConfig, SourceOptions, ValueFormat};
 
 /// Makes Kafka sources from options.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,6 +29,13 @@ impl SourceFactory<MessageBatch> for KafkaSourceFactory {
 
     fn create(&self, options: &Options, _: &FactoryContext) -> Result<BoxSource<MessageBatch>> {
         Ok(erase(KafkaSource::of(read(options)?)))
+    }
+
+    fn payload(&self, options: &Options) -> Result<Option<Payload>> {
+        Ok(Some(match read(options)?.value_format {
+            ValueFormat::Bytes => Payload::Records,
+            ValueFormat::Json => Payload::Json,
+        }))
     }
 
     /// The cluster answers, and the partitions that are named are there.

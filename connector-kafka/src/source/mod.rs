@@ -68,7 +68,7 @@ use connector_api::source::{Boundedness, EnumeratorSetup, ReaderContext, Source}
 use connector_base::reader::{ReaderOptions, SplitFetchReader};
 
 pub use batch::{HEADERS, LEADER_EPOCH, OFFSET, PARTITION, TIMESTAMP, TIMESTAMP_TYPE, TOPIC};
-pub use config::{Ends, Isolation, OnOutOfRange, OnRemoved, SourceConfig, SourceOptions};
+pub use config::{Ends, Isolation, OnOutOfRange, OnRemoved, SourceConfig, SourceOptions, ValueFormat};
 pub use enumerator::{CRASH_POINTS, KafkaEnumerator};
 pub use error::SourceError;
 pub use factory::KafkaSourceFactory;

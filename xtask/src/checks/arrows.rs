@@ -15,7 +15,14 @@ const BELOW: &[(&str, &[&str])] = &[
     ("testkit", &["connector-api", "connector-formats", "connector-runtime"]),
     (
         "connector-cli",
-        &["connector-api", "connector-base", "connector-file", "connector-formats", "connector-runtime"],
+        &[
+            "connector-api",
+            "connector-base",
+            "connector-file",
+            "connector-formats",
+            "connector-kafka",
+            "connector-runtime",
+        ],
     ),
     (
         "benches",
