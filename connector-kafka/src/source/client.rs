@@ -12,7 +12,7 @@ use std::time::Duration;
 use connector_api::env::{Environment, TaskHandle};
 use connector_api::{Error, Result};
 use futures::channel::oneshot;
-use rdkafka::consumer::base_consumer::{BaseConsumer, PartitionQueue};
+use rdkafka::consumer::base_consumer::BaseConsumer;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{Offset, Statistics, TopicPartitionList};
@@ -25,6 +25,7 @@ use super::metrics::{
     COMMITS_FAILED, COMMITS_SUCCEEDED, COMMITTED_OFFSET, CURRENT_OFFSET, RECORDS_LAG, count,
 };
 use super::offsets::TopicPartition;
+use super::unsafe_queue::PartitionQueue;
 
 /// Crash point: a checkpoint is complete, its offsets are not committed to the group.
 pub(super) const BEFORE_COMMIT: &str = "kafka-source/before-group-commit";
@@ -34,7 +35,6 @@ const PUMP: Duration = Duration::from_millis(200);
 /// Callbacks that are served at once.
 const PUMPED: usize = 64;
 
-pub(super) type Queue = PartitionQueue<Context>;
 type Consuming = BaseConsumer<Context>;
 
 /// What the client knows of a split that is read, beside its rows.
@@ -53,7 +53,7 @@ pub(super) enum Op {
     /// These splits are about to come: whatever was said of them before is void.
     Adding(Vec<TopicPartition>),
     Assign(Assign),
-    Unassign(Arc<Place>, Option<Queue>),
+    Unassign(Arc<Place>, Option<PartitionQueue>),
     Pause(TopicPartition, bool),
     Watermarks(TopicPartition, oneshot::Sender<Result<(i64, i64)>>),
     Commit(Vec<(TopicPartition, i64)>),
@@ -72,13 +72,13 @@ pub(super) struct Assigned {
     shared: Arc<Shared>,
     place: Arc<Place>,
     /// Always there until it is dropped.
-    queue: Option<Queue>,
+    queue: Option<PartitionQueue>,
 }
 
 impl Assigned {
     /// What is to be polled, if it was not dropped.
-    pub(super) fn queue(&self) -> Option<&Queue> {
-        self.queue.as_ref()
+    pub(super) fn queue(&mut self) -> Option<&mut PartitionQueue> {
+        self.queue.as_mut()
     }
 }
 
@@ -309,7 +309,7 @@ impl Shared {
     }
 
     /// Assigns them by one call, each with a queue of its own.
-    fn queues(self: &Arc<Self>, work: &mut Work, all: &[Assign]) -> KafkaResult<Vec<Queue>> {
+    fn queues(self: &Arc<Self>, work: &mut Work, all: &[Assign]) -> KafkaResult<Vec<PartitionQueue>> {
         let consumer = self.consumer(work)?;
         let mut list = TopicPartitionList::with_capacity(all.len());
         let mut paused = TopicPartitionList::new();
@@ -321,11 +321,8 @@ impl Shared {
                 paused.add_partition(&at.topic, at.partition);
             }
             // Before it is assigned: nothing of it ever reaches the common queue.
-            let queue = consumer.split_partition_queue(&at.topic, at.partition);
-            let mut queue = queue.ok_or_else(|| KafkaError::Subscription(format!("no queue for {at}")))?;
-            let woken = Arc::clone(place);
-            queue.set_nonempty_callback(move || woken.ready.notify_one());
-            queues.push(queue);
+            let queue = PartitionQueue::split(&consumer, place);
+            queues.push(queue.ok_or_else(|| KafkaError::Subscription(format!("no queue for {at}")))?);
         }
         consumer.incremental_assign(&list)?;
         if paused.count() > 0 {

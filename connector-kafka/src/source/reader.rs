@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_api::env::Environment;
@@ -106,7 +105,7 @@ enum Behind {
     End,
     /// A record at or behind the stop came.
     Stop,
-    Error(KafkaError),
+    Error(Code),
 }
 
 type Rows = Fetched<MessageBatch, i64>;
@@ -114,15 +113,15 @@ type Rows = Fetched<MessageBatch, i64>;
 impl KafkaReader {
     /// Takes what the queue holds, up to a batch.
     fn drain(&mut self) -> Result<Option<Rows>> {
-        let Some(queue) = self.reading.as_ref().and_then(Assigned::queue) else { return Ok(None) };
+        let Some(queue) = self.reading.as_mut().and_then(Assigned::queue) else { return Ok(None) };
         let mut batch = BatchBuilder::new(self.shared.batch_bytes(), self.last);
         let stop = self.stop.map_or(i64::MAX, |stop| stop.offset);
         let mut next = self.next.unwrap_or(i64::MIN);
         while !batch.is_full() {
-            match queue.poll(Duration::ZERO) {
-                None => break,
-                Some(Ok(message)) => {
-                    let offset = rdkafka::Message::offset(&message);
+            let Some(message) = queue.next() else { break };
+            match message.error() {
+                None => {
+                    let offset = message.offset();
                     if offset >= stop {
                         self.behind = Some(Behind::Stop);
                         break;
@@ -133,12 +132,12 @@ impl KafkaReader {
                         next = offset + 1;
                     }
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => {
+                Some(Code::PartitionEOF) => {
                     self.behind = Some(Behind::End);
                     break;
                 }
-                Some(Err(error)) => {
-                    self.behind = Some(Behind::Error(error));
+                Some(code) => {
+                    self.behind = Some(Behind::Error(code));
                     break;
                 }
             }
@@ -182,8 +181,7 @@ impl KafkaReader {
                 self.look_whether_reached(stop).await?;
                 Ok(Some(Fetched::Idle))
             }
-            Behind::Error(KafkaError::MessageConsumption(code)) => self.on_code(code).await,
-            Behind::Error(error) => Err(self.error("read", SourceError::client(error))),
+            Behind::Error(code) => self.on_code(code).await,
         }
     }
 
