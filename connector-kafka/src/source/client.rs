@@ -12,15 +12,17 @@ use std::time::Duration;
 use connector_api::env::{Environment, TaskHandle};
 use connector_api::{Error, Result};
 use futures::channel::oneshot;
+use futures::future::BoxFuture;
 use rdkafka::consumer::base_consumer::BaseConsumer;
 use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, Statistics, TopicPartitionList};
 use tokio::sync::Notify;
 
 use super::config::{Isolation, SourceConfig};
 use super::context::{Context, Listener};
-use super::error::SourceError;
+use super::error::{SourceError, is_gone};
 use super::metrics::{
     COMMITS_FAILED, COMMITS_SUCCEEDED, COMMITTED_OFFSET, CURRENT_OFFSET, RECORDS_LAG, count,
 };
@@ -56,6 +58,7 @@ pub(super) enum Op {
     Unassign(Arc<Place>, Option<PartitionQueue>),
     Pause(TopicPartition, bool),
     Watermarks(TopicPartition, oneshot::Sender<Result<(i64, i64)>>),
+    Exists(TopicPartition, oneshot::Sender<Result<bool>>),
     Commit(Vec<(TopicPartition, i64)>),
     Close(oneshot::Sender<()>),
 }
@@ -159,6 +162,11 @@ impl Drop for Client {
 }
 
 impl Shared {
+    /// Ends after a time.
+    pub(super) fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        self.env.clock.sleep(time)
+    }
+
     /// The bytes that a batch may hold, so that all partitions together stay within their half of the budget.
     pub(super) fn batch_bytes(&self) -> usize {
         let share = self.config.budget / 4 / self.expected.load(Ordering::Relaxed).max(1);
@@ -249,6 +257,13 @@ impl Shared {
                             consumer.fetch_watermarks(&at.topic, at.partition, self.config.request_timeout)
                         };
                         let _ = reply.send(self.call(&work, "ask for the ends of", &at, ask));
+                    }
+                    Op::Exists(at, reply) => {
+                        let ask = |consumer: &Arc<Consuming>| {
+                            consumer.fetch_metadata(Some(&at.topic), self.config.request_timeout)
+                        };
+                        let answer = self.call(&work, "ask for", &at, ask);
+                        let _ = reply.send(answer.map(|metadata| exists(&metadata, &at)));
                     }
                     Op::Commit(offsets) => self.commit(&work, &offsets),
                     Op::Close(done) => {
@@ -429,6 +444,15 @@ impl Shared {
     /// A split that was expected and needs no partition.
     pub(super) fn not_needed(&self) {
         self.expected.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether a partition is there. What is not known for now is.
+fn exists(metadata: &Metadata, at: &TopicPartition) -> bool {
+    let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == &*at.topic) else { return false };
+    match topic.error().map(RDKafkaErrorCode::from) {
+        Some(code) => !is_gone(code),
+        None => topic.partitions().iter().any(|partition| partition.id() == at.partition),
     }
 }
 

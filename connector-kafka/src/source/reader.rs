@@ -1,5 +1,6 @@
 //! The reader of one split: rows from the queue of its partition.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
@@ -11,6 +12,7 @@ use connector_api::{Error, MessageBatch, Result};
 use connector_base::reader::{Fetched, ReaderHooks, SplitReader, SplitReaderFactory};
 use futures::FutureExt;
 use futures::channel::oneshot;
+use futures::future::{Either, select};
 use rdkafka::Offset;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tokio::sync::Notify;
@@ -241,6 +243,29 @@ impl KafkaReader {
         }
     }
 
+    /// Waits for something in the queue. The client does not always say that a partition is gone, so one that is to be finished
+    /// then is looked after.
+    async fn wait(&mut self) -> Result<()> {
+        let place = Arc::clone(&self.place);
+        let (OnRemoved::Finish, Some(interval)) = (self.config.on_removed, self.config.discovery_interval)
+        else {
+            place.ready.notified().await;
+            return Ok(());
+        };
+        let (ready, pause) = (pin!(place.ready.notified()), self.shared.sleep(interval));
+        if let Either::Left(_) = select(ready, pause).await {
+            return Ok(());
+        }
+        let at = place.at.clone();
+        match self.shared.ask(|reply| Op::Exists(at, reply)).await {
+            Ok(false) => self.behind = Some(Behind::Error(Code::UnknownTopicOrPartition)),
+            Ok(true) => {}
+            Err(error) if error.is_retryable() => tracing::debug!(%error, "looking after a partition failed"),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
     async fn out_of_range(&mut self) -> Result<Option<Rows>> {
         let at = self.place.at.clone();
         let (low, high) = self.shared.ask(|reply| Op::Watermarks(at, reply)).await?;
@@ -279,7 +304,7 @@ impl SplitReader for KafkaReader {
             }
             if self.behind.is_none() {
                 self.shared.check(&self.place.at)?;
-                self.place.ready.notified().await;
+                self.wait().await?;
             }
         }
     }
