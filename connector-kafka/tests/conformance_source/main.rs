@@ -11,13 +11,14 @@ use connector_api::env::Environment;
 use connector_api::factory::Span;
 use connector_api::source::{BoxSource, erase};
 use connector_api::{Error, MessageBatch, Result};
-use connector_kafka::source::{KafkaSource, Offsets, SourceOptions};
+use connector_kafka::source::{CRASH_POINTS, KafkaSource, Offsets, SourceOptions};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use testkit::brokers::{Broker, Kafka};
+use testkit::crash::CrashTable;
 use testkit::{Capabilities, Capability, SourceContext, TestRow};
 
 const WAIT: Duration = Duration::from_secs(30);
@@ -90,9 +91,16 @@ impl SourceContext for KafkaContext {
         let options = SourceOptions {
             stop: self.is_bounded.then_some(Offsets::Latest),
             discovery_interval: Span(Duration::from_millis(500)),
+            group_id: Some(self.topic.clone()),
             ..SourceOptions::topics(address, [self.topic.as_str()])
         };
         Ok(erase(KafkaSource::new(&options)?))
+    }
+
+    fn crash_points(&self) -> Option<CrashTable> {
+        let reader = ["split-reader/before-open", "split-reader/after-fetch"];
+        let reached = CRASH_POINTS.iter().copied().chain(reader).collect();
+        Some(CrashTable { readme: include_str!("../../README.md"), reached })
     }
 
     async fn append(&mut self, _: &Environment, split: u32, rows: &[TestRow]) -> Result<()> {
