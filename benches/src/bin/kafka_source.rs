@@ -17,7 +17,7 @@ use connector_kafka::source::{KafkaSource, Offsets, SourceOptions};
 use connector_runtime::{Pipeline, StartOptions, WatermarkStrategy};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 /// At least this share of the bare loop's speed, with at most this much memory.
 const SPEED: f64 = 0.9;
