@@ -7,10 +7,8 @@ use connector_api::headers::HeadersBuilder;
 use connector_api::message::{Column, Span};
 use connector_api::{Batch, Error, MessageBatch, Result};
 use connector_base::reader::Positions;
-use rdkafka::Message;
-use rdkafka::message::{BorrowedMessage, Headers as _, Timestamp};
 
-use super::unsafe_epoch::leader_epoch;
+use super::unsafe_queue::Taken;
 
 /// The column of the topic, a text.
 pub const TOPIC: &str = "topic";
@@ -98,7 +96,7 @@ impl BatchBuilder {
 
     /// Copies one message.
     #[inline]
-    pub(super) fn push(&mut self, message: &BorrowedMessage<'_>) -> Result<()> {
+    pub(super) fn push(&mut self, message: &Taken) -> Result<()> {
         let rows = self.values.len();
         if let Some(key) = message.key() {
             let span = self.place(key)?;
@@ -106,24 +104,20 @@ impl BatchBuilder {
         } else if let Some(keys) = &mut self.keys {
             keys.push(Span::NULL);
         }
-        let value = match message.payload() {
+        let value = match message.value() {
             Some(value) => self.place(value)?,
             None => Span::NULL,
         };
         self.values.push(value);
         self.offsets.push(message.offset());
-        let (millis, kind) = match message.timestamp() {
-            Timestamp::CreateTime(millis) => (millis, 0),
-            Timestamp::LogAppendTime(millis) => (millis, 1),
-            Timestamp::NotAvailable => (-1, 2),
-        };
+        let (millis, kind) = message.timestamp();
         self.timestamps.push(millis);
         self.kinds.push(kind, rows);
-        self.epochs.push(leader_epoch(message), rows);
+        self.epochs.push(message.leader_epoch(), rows);
         if let Some(headers) = message.headers() {
             let builder = self.headers.get_or_insert_with(|| HeadersBuilder::after(rows));
-            for header in headers.iter() {
-                builder.push(header.key, header.value)?;
+            for (name, value) in headers {
+                builder.push(&name, value)?;
             }
             builder.end_row();
         } else if let Some(builder) = &mut self.headers {

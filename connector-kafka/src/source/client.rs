@@ -4,37 +4,36 @@
 //! queue that at most one blocking job works off; several of one kind become one call, which keeps thousands of partitions
 //! cheap. Rows don't pass through here: each split polls the queue of its own partition.
 
+mod callbacks;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use connector_api::env::{Environment, TaskHandle};
 use connector_api::{Error, Result};
 use futures::channel::oneshot;
-use rdkafka::consumer::base_consumer::{BaseConsumer, PartitionQueue};
+use futures::future::BoxFuture;
+use rdkafka::consumer::base_consumer::BaseConsumer;
 use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::{Offset, Statistics, TopicPartitionList};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
+use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::Notify;
 
-use super::config::{Isolation, SourceConfig};
+use callbacks::{Ears, pump};
+
+use super::config::SourceConfig;
 use super::context::{Context, Listener};
-use super::error::SourceError;
-use super::metrics::{
-    COMMITS_FAILED, COMMITS_SUCCEEDED, COMMITTED_OFFSET, CURRENT_OFFSET, RECORDS_LAG, count,
-};
+use super::error::{SourceError, is_gone};
+use super::metrics::{COMMITS_FAILED, count};
 use super::offsets::TopicPartition;
+use super::unsafe_queue::PartitionQueue;
 
 /// Crash point: a checkpoint is complete, its offsets are not committed to the group.
 pub(super) const BEFORE_COMMIT: &str = "kafka-source/before-group-commit";
 
-/// How often errors, statistics and results of commits are fetched from the client.
-const PUMP: Duration = Duration::from_millis(200);
-/// Callbacks that are served at once.
-const PUMPED: usize = 64;
-
-pub(super) type Queue = PartitionQueue<Context>;
 type Consuming = BaseConsumer<Context>;
 
 /// What the client knows of a split that is read, beside its rows.
@@ -53,9 +52,10 @@ pub(super) enum Op {
     /// These splits are about to come: whatever was said of them before is void.
     Adding(Vec<TopicPartition>),
     Assign(Assign),
-    Unassign(Arc<Place>, Option<Queue>),
+    Unassign(Arc<Place>, Option<PartitionQueue>),
     Pause(TopicPartition, bool),
     Watermarks(TopicPartition, oneshot::Sender<Result<(i64, i64)>>),
+    Exists(TopicPartition, oneshot::Sender<Result<bool>>),
     Commit(Vec<(TopicPartition, i64)>),
     Close(oneshot::Sender<()>),
 }
@@ -72,13 +72,13 @@ pub(super) struct Assigned {
     shared: Arc<Shared>,
     place: Arc<Place>,
     /// Always there until it is dropped.
-    queue: Option<Queue>,
+    queue: Option<PartitionQueue>,
 }
 
 impl Assigned {
     /// What is to be polled, if it was not dropped.
-    pub(super) fn queue(&self) -> Option<&Queue> {
-        self.queue.as_ref()
+    pub(super) fn queue(&mut self) -> Option<&mut PartitionQueue> {
+        self.queue.as_mut()
     }
 }
 
@@ -159,6 +159,11 @@ impl Drop for Client {
 }
 
 impl Shared {
+    /// Ends after a time.
+    pub(super) fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        self.env.clock.sleep(time)
+    }
+
     /// The bytes that a batch may hold, so that all partitions together stay within their half of the budget.
     pub(super) fn batch_bytes(&self) -> usize {
         let share = self.config.budget / 4 / self.expected.load(Ordering::Relaxed).max(1);
@@ -250,6 +255,13 @@ impl Shared {
                         };
                         let _ = reply.send(self.call(&work, "ask for the ends of", &at, ask));
                     }
+                    Op::Exists(at, reply) => {
+                        let ask = |consumer: &Arc<Consuming>| {
+                            consumer.fetch_metadata(Some(&at.topic), self.config.request_timeout)
+                        };
+                        let answer = self.call(&work, "ask for", &at, ask);
+                        let _ = reply.send(answer.map(|metadata| exists(&metadata, &at)));
+                    }
                     Op::Commit(offsets) => self.commit(&work, &offsets),
                     Op::Close(done) => {
                         close(&mut work);
@@ -309,7 +321,7 @@ impl Shared {
     }
 
     /// Assigns them by one call, each with a queue of its own.
-    fn queues(self: &Arc<Self>, work: &mut Work, all: &[Assign]) -> KafkaResult<Vec<Queue>> {
+    fn queues(self: &Arc<Self>, work: &mut Work, all: &[Assign]) -> KafkaResult<Vec<PartitionQueue>> {
         let consumer = self.consumer(work)?;
         let mut list = TopicPartitionList::with_capacity(all.len());
         let mut paused = TopicPartitionList::new();
@@ -321,11 +333,8 @@ impl Shared {
                 paused.add_partition(&at.topic, at.partition);
             }
             // Before it is assigned: nothing of it ever reaches the common queue.
-            let queue = consumer.split_partition_queue(&at.topic, at.partition);
-            let mut queue = queue.ok_or_else(|| KafkaError::Subscription(format!("no queue for {at}")))?;
-            let woken = Arc::clone(place);
-            queue.set_nonempty_callback(move || woken.ready.notify_one());
-            queues.push(queue);
+            let queue = PartitionQueue::split(&consumer, place);
+            queues.push(queue.ok_or_else(|| KafkaError::Subscription(format!("no queue for {at}")))?);
         }
         consumer.incremental_assign(&list)?;
         if paused.count() > 0 {
@@ -435,6 +444,15 @@ impl Shared {
     }
 }
 
+/// Whether a partition is there. What is not known for now is.
+fn exists(metadata: &Metadata, at: &TopicPartition) -> bool {
+    let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == &*at.topic) else { return false };
+    match topic.error().map(RDKafkaErrorCode::from) {
+        Some(code) => !is_gone(code),
+        None => topic.partitions().iter().any(|partition| partition.id() == at.partition),
+    }
+}
+
 /// Ends the consumer on this thread, which takes until the broker has heard of it.
 fn close(work: &mut Work) {
     if let Some(pump) = work.pump.take() {
@@ -452,88 +470,4 @@ fn close(work: &mut Work) {
         std::thread::park_timeout(Duration::from_millis(1));
     }
     tracing::warn!("a queue of the Kafka client is still held; the client ends with it");
-}
-
-/// Serves what the client calls back.
-async fn pump(consumer: Weak<Consuming>, shared: Weak<Shared>, env: Environment) {
-    loop {
-        {
-            let (Some(consumer), Some(shared)) = (consumer.upgrade(), shared.upgrade()) else { return };
-            for _ in 0..PUMPED {
-                match consumer.poll(Duration::ZERO) {
-                    // Each partition has a queue of its own: reading on would lose this one.
-                    Some(Ok(_)) => shared.breaks(Broken::Stray),
-                    Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                        shared.breaks(Broken::Refused(code.to_string()));
-                    }
-                    // Told to the context already.
-                    Some(Err(_)) | None => {}
-                }
-            }
-        }
-        env.clock.sleep(PUMP).await;
-    }
-}
-
-/// Hears what the client calls back.
-struct Ears(Weak<Shared>);
-
-impl Listener for Ears {
-    fn refused(&self, why: &str) {
-        if let Some(shared) = self.0.upgrade() {
-            shared.breaks(Broken::Refused(why.to_owned()));
-        }
-    }
-
-    fn statistics(&self, statistics: &Statistics) {
-        let Some(shared) = self.0.upgrade() else { return };
-        let places: Vec<_> = locked(&shared.places).values().cloned().collect();
-        let mut pending = 0;
-        for place in places {
-            let topic = statistics.topics.get(&*place.at.topic);
-            let Some(partition) = topic.and_then(|topic| topic.partitions.get(&place.at.partition)) else {
-                continue;
-            };
-            let end = match shared.config.isolation {
-                Isolation::ReadCommitted => partition.ls_offset,
-                Isolation::ReadUncommitted => partition.hi_offset,
-            };
-            let next = place.next.load(Ordering::Relaxed);
-            let is_at_end = place.is_at_end.load(Ordering::Relaxed);
-            let split = place.at.to_string();
-            let gauge = |name: &'static str, value: i64| {
-                let labels = [
-                    ("connector", "kafka".to_owned()),
-                    ("subtask", shared.subtask.clone()),
-                    ("split", split.clone()),
-                ];
-                metrics::gauge!(name, &labels).set(value as f64);
-            };
-            if next > 0 {
-                gauge(CURRENT_OFFSET, next - 1);
-            }
-            if end >= 0 {
-                let lag = if is_at_end { 0 } else { (end - next).max(0) };
-                pending += lag;
-                gauge(RECORDS_LAG, lag);
-            }
-        }
-        let labels = [("connector", "kafka".to_owned()), ("subtask", shared.subtask.clone())];
-        metrics::gauge!(connector_api::metrics::PENDING_RECORDS, &labels).set(pending as f64);
-    }
-
-    fn committed(&self, offsets: &TopicPartitionList, result: KafkaResult<()>) {
-        let failed = result.is_err() || offsets.elements().iter().any(|element| element.error().is_err());
-        if failed {
-            tracing::warn!(?result, "committing offsets to the group failed");
-            return count(COMMITS_FAILED, 1);
-        }
-        count(COMMITS_SUCCEEDED, 1);
-        for element in offsets.elements() {
-            if let Offset::Offset(next) = element.offset() {
-                let split = format!("{}:{}", element.topic(), element.partition());
-                metrics::gauge!(COMMITTED_OFFSET, "connector" => "kafka", "split" => split).set(next as f64);
-            }
-        }
-    }
 }

@@ -59,7 +59,7 @@ mod reader;
 mod split;
 mod state;
 mod subscribe;
-mod unsafe_epoch;
+mod unsafe_queue;
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! The reader of one split: rows from the queue of its partition.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_api::env::Environment;
@@ -12,6 +12,7 @@ use connector_api::{Error, MessageBatch, Result};
 use connector_base::reader::{Fetched, ReaderHooks, SplitReader, SplitReaderFactory};
 use futures::FutureExt;
 use futures::channel::oneshot;
+use futures::future::{Either, select};
 use rdkafka::Offset;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tokio::sync::Notify;
@@ -106,7 +107,7 @@ enum Behind {
     End,
     /// A record at or behind the stop came.
     Stop,
-    Error(KafkaError),
+    Error(Code),
 }
 
 type Rows = Fetched<MessageBatch, i64>;
@@ -114,15 +115,15 @@ type Rows = Fetched<MessageBatch, i64>;
 impl KafkaReader {
     /// Takes what the queue holds, up to a batch.
     fn drain(&mut self) -> Result<Option<Rows>> {
-        let Some(queue) = self.reading.as_ref().and_then(Assigned::queue) else { return Ok(None) };
+        let Some(queue) = self.reading.as_mut().and_then(Assigned::queue) else { return Ok(None) };
         let mut batch = BatchBuilder::new(self.shared.batch_bytes(), self.last);
         let stop = self.stop.map_or(i64::MAX, |stop| stop.offset);
         let mut next = self.next.unwrap_or(i64::MIN);
         while !batch.is_full() {
-            match queue.poll(Duration::ZERO) {
-                None => break,
-                Some(Ok(message)) => {
-                    let offset = rdkafka::Message::offset(&message);
+            let Some(message) = queue.next() else { break };
+            match message.error() {
+                None => {
+                    let offset = message.offset();
                     if offset >= stop {
                         self.behind = Some(Behind::Stop);
                         break;
@@ -133,12 +134,12 @@ impl KafkaReader {
                         next = offset + 1;
                     }
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => {
+                Some(Code::PartitionEOF) => {
                     self.behind = Some(Behind::End);
                     break;
                 }
-                Some(Err(error)) => {
-                    self.behind = Some(Behind::Error(error));
+                Some(code) => {
+                    self.behind = Some(Behind::Error(code));
                     break;
                 }
             }
@@ -182,8 +183,7 @@ impl KafkaReader {
                 self.look_whether_reached(stop).await?;
                 Ok(Some(Fetched::Idle))
             }
-            Behind::Error(KafkaError::MessageConsumption(code)) => self.on_code(code).await,
-            Behind::Error(error) => Err(self.error("read", SourceError::client(error))),
+            Behind::Error(code) => self.on_code(code).await,
         }
     }
 
@@ -243,6 +243,29 @@ impl KafkaReader {
         }
     }
 
+    /// Waits for something in the queue. The client does not always say that a partition is gone, so one that is to be finished
+    /// then is looked after.
+    async fn wait(&mut self) -> Result<()> {
+        let place = Arc::clone(&self.place);
+        let (OnRemoved::Finish, Some(interval)) = (self.config.on_removed, self.config.discovery_interval)
+        else {
+            place.ready.notified().await;
+            return Ok(());
+        };
+        let (ready, pause) = (pin!(place.ready.notified()), self.shared.sleep(interval));
+        if let Either::Left(_) = select(ready, pause).await {
+            return Ok(());
+        }
+        let at = place.at.clone();
+        match self.shared.ask(|reply| Op::Exists(at, reply)).await {
+            Ok(false) => self.behind = Some(Behind::Error(Code::UnknownTopicOrPartition)),
+            Ok(true) => {}
+            Err(error) if error.is_retryable() => tracing::debug!(%error, "looking after a partition failed"),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
     async fn out_of_range(&mut self) -> Result<Option<Rows>> {
         let at = self.place.at.clone();
         let (low, high) = self.shared.ask(|reply| Op::Watermarks(at, reply)).await?;
@@ -281,7 +304,7 @@ impl SplitReader for KafkaReader {
             }
             if self.behind.is_none() {
                 self.shared.check(&self.place.at)?;
-                self.place.ready.notified().await;
+                self.wait().await?;
             }
         }
     }

@@ -73,7 +73,8 @@ impl SourceContext for KafkaContext {
 
     fn capabilities(&self) -> Capabilities {
         // The suite's rows begin at the time 0, which the client that writes them takes for "now": the times of rows are proved
-        // by the tests of the source instead.
+        // by the tests of the source instead. Crash points are not declared: the checks count how often each is reached and die at
+        // every one of them in turn, and on a real broker no two runs count the same.
         if self.is_bounded {
             Capabilities::of([Capability::Bounded])
         } else {
@@ -90,6 +91,7 @@ impl SourceContext for KafkaContext {
         let options = SourceOptions {
             stop: self.is_bounded.then_some(Offsets::Latest),
             discovery_interval: Span(Duration::from_millis(500)),
+            group_id: Some(self.topic.clone()),
             ..SourceOptions::topics(address, [self.topic.as_str()])
         };
         Ok(erase(KafkaSource::new(&options)?))
