@@ -1,5 +1,5 @@
 //! testkit's suites over this connector, on a real broker.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::expect_used)]
 
 #[path = "../support/broker.rs"]
 mod broker;
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     }
     let suite = testkit::Suite::new("kafka")
         .on_the_real_system()
+        .sparing(1)
         .factory(|_| KafkaFactory)
         .named("kafka sink, exactly once")
         .sink(|around| KafkaSinkContext::new(around, DeliveryGuarantee::ExactlyOnce))

@@ -116,6 +116,7 @@ fn main() -> ExitCode {
     }
     testkit::Suite::new("Kafka source")
         .on_the_real_system()
+        .sparing(1)
         .source(|_| KafkaContext::new(true))
         .named("Kafka source, unbounded")
         .source(|_| KafkaContext::new(false))

@@ -1,5 +1,5 @@
 //! The sink against a real broker.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::expect_used)]
 
 #[path = "../support/broker.rs"]
 mod broker;
