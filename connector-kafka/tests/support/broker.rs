@@ -1,6 +1,7 @@
 //! One broker for all tests of this program; topics and prefixes are each test's own.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -83,11 +84,12 @@ pub(crate) fn committed<T>(
         assignment.add_partition_offset(topic, partition as i32, rdkafka::Offset::Beginning)?;
     }
     consumer.assign(&assignment)?;
-    let (mut ended, mut found) = (0, Vec::new());
-    while ended < partitions {
+    // A partition may come to its end again, when a transaction ends meanwhile.
+    let (mut ended, mut found) = (BTreeSet::new(), Vec::new());
+    while ended.len() < partitions {
         match consumer.poll(Duration::from_secs(20)).ok_or("no end of the topic within 20 s")? {
             Ok(message) => found.push(take(&message)),
-            Err(rdkafka::error::KafkaError::PartitionEOF(_)) => ended += 1,
+            Err(rdkafka::error::KafkaError::PartitionEOF(partition)) => drop(ended.insert(partition)),
             Err(error) => return Err(error.into()),
         }
     }
