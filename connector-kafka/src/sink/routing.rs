@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use connector_api::{Batch, Error, MessageBatch, Result, RowBatch};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::Header;
 use rdkafka::producer::BaseRecord;
 
 use super::config::{PartitionerOption, SinkOptions};
@@ -180,7 +180,7 @@ fn record<'a>(
     record.timestamp = stamp.filter(|at| *at > 0);
     for header in batch.rows.headers(index) {
         let header = Header { key: header.name, value: header.value };
-        record.headers = Some(record.headers.unwrap_or_else(OwnedHeaders::new).insert(header));
+        record.headers = Some(record.headers.unwrap_or_default().insert(header));
     }
     record
 }

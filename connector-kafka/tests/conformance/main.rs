@@ -1,5 +1,5 @@
 //! testkit's suites over this connector, on a real broker.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::expect_used)]
 
 #[path = "../support/broker.rs"]
 mod broker;
