@@ -5,9 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use connector_api::env::Environment;
 use connector_api::id::ReaderId;
-use connector_api::sink::{
-    OpenCommitter, Partitioner, Sink, SinkPlan, Stage, SweepOrphans, WriterContext,
-};
+use connector_api::sink::{OpenCommitter, Partitioner, Sink, SinkPlan, Stage, SweepOrphans, WriterContext};
 use connector_api::source::{
     BoxEnumerator, DynSplit, DynState, EnumeratorSetup, ReaderCommand, ReaderContext, SourceReader,
 };
