@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | lines, CSV and JSON locally, lines in memory; all that only some have | 20 seeds | every hit of every crash point, also as power cuts; pairs |
 //! | the others in memory; Parquet locally | 20 seeds; 5 | each crash point once, and once as the second death |
-//! | a server that speaks S3 | 1 seed | the same |
+//! | a server that speaks S3; CSV and JSON only where `TESTKIT_ALL_ON_S3` is set, as `cargo xtask soak conformance` does | 1 seed | the same |
 #![allow(missing_docs, clippy::expect_used)]
 
 mod factory;
@@ -98,7 +98,12 @@ fn others(suite: Suite) -> Suite {
 #[cfg(feature = "s3")]
 fn on_a_server(suite: Suite) -> Suite {
     let suite = suite.sparing(1).needing(server::missing);
-    columns(texts(suite, "s3", || Box::new(server::objects())), "s3", || Box::new(server::objects()))
+    let on_server: Where = || Box::new(server::objects());
+    let suite = columns(all(suite, "lines:s3", Lines, on_server), "s3", on_server);
+    if std::env::var_os("TESTKIT_ALL_ON_S3").is_none() {
+        return suite;
+    }
+    all(all(suite, "csv:s3", CSV, on_server), "json:s3", JSON, on_server)
 }
 
 #[cfg(not(feature = "s3"))]

@@ -3,12 +3,14 @@
 
 #[path = "../support/broker.rs"]
 mod broker;
+mod faults;
 mod hand;
 #[path = "../support/java.rs"]
 mod java;
 mod kills;
 mod outcomes;
 mod prepared;
+mod rows;
 mod starts;
 
 use std::process::ExitCode;
@@ -23,6 +25,8 @@ fn main() -> ExitCode {
     trials.extend(outcomes::trials());
     trials.extend(starts::trials());
     trials.extend(kills::trials());
+    trials.extend(faults::trials());
+    trials.extend(rows::trials());
     let code = libtest_mimic::run(&libtest_mimic::Arguments::from_args(), trials).exit_code();
     broker::stop();
     code

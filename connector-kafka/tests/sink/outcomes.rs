@@ -103,6 +103,10 @@ async fn followed() -> Result<(), Failed> {
     );
     // The reference to the earlier one does not keep the later one.
     ensure!(second.sweep(&[old]).await? == 1, "an open transaction is kept by the name of its id alone");
+    let java = super::java::committed_values("followed")?;
+    ensure!(java == before, "a Java reader sees {java:?} in place of {before:?}");
+    let again = broker::values("followed")?;
+    ensure!(again == before, "librdkafka sees {again:?} in place of {before:?}");
     Ok(())
 }
 

@@ -85,6 +85,5 @@ async fn dropped() -> Result<(), Failed> {
     transactions.abort("dropped-id").await?;
     let after = transactions.describe("dropped-id").await?.ok_or("the id is not known")?;
     ensure!(after.state == "Empty" && after.epoch > found.epoch, "{after:?}");
-    eprintln!("fence: {found:?} -> {after:?}");
     Ok(())
 }

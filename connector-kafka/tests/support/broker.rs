@@ -1,6 +1,7 @@
 //! One broker for all tests of this program; topics and prefixes are each test's own.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,8 +23,11 @@ fn lock() -> MutexGuard<'static, Option<Broker>> {
 pub(crate) fn bootstrap() -> Result<String, Failed> {
     let mut broker = lock();
     if broker.is_none() {
-        // Transactions that expire do so at once, and ids that nobody needs stay long enough.
-        let kafka = Kafka::new().with("transaction.abort.timed.out.transaction.cleanup.interval.ms", "500");
+        // Transactions that expire do so at once.
+        let kafka = Kafka::new()
+            .with("transaction.abort.timed.out.transaction.cleanup.interval.ms", "500")
+            // The rows of tests are of 1970: the broker would soon delete them.
+            .with("log.retention.ms", "-1");
         *broker = Some(Broker::start(kafka)?);
     }
     Ok(broker.as_ref().map(|broker| broker.address().to_string()).unwrap_or_default())
@@ -65,11 +69,12 @@ where
 
 /// All committed records of a topic, in the order of each partition.
 pub(crate) fn committed<T>(
+    bootstrap: &str,
     topic: &str,
     mut take: impl FnMut(&BorrowedMessage<'_>) -> T,
 ) -> Result<Vec<T>, Failed> {
     let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap()?)
+        .set("bootstrap.servers", bootstrap)
         .set("group.id", "reader")
         .set("isolation.level", "read_committed")
         .set("auto.offset.reset", "earliest")
@@ -83,11 +88,12 @@ pub(crate) fn committed<T>(
         assignment.add_partition_offset(topic, partition as i32, rdkafka::Offset::Beginning)?;
     }
     consumer.assign(&assignment)?;
-    let (mut ended, mut found) = (0, Vec::new());
-    while ended < partitions {
+    // A partition may come to its end again, when a transaction ends meanwhile.
+    let (mut ended, mut found) = (BTreeSet::new(), Vec::new());
+    while ended.len() < partitions {
         match consumer.poll(Duration::from_secs(20)).ok_or("no end of the topic within 20 s")? {
             Ok(message) => found.push(take(&message)),
-            Err(rdkafka::error::KafkaError::PartitionEOF(_)) => ended += 1,
+            Err(rdkafka::error::KafkaError::PartitionEOF(partition)) => drop(ended.insert(partition)),
             Err(error) => return Err(error.into()),
         }
     }
@@ -96,10 +102,15 @@ pub(crate) fn committed<T>(
 
 /// The values of [`committed`] records as texts, sorted.
 pub(crate) fn values(topic: &str) -> Result<Vec<String>, Failed> {
+    values_at(&bootstrap()?, topic)
+}
+
+/// The same, on a broker of the test's own.
+pub(crate) fn values_at(bootstrap: &str, topic: &str) -> Result<Vec<String>, Failed> {
     let text = |message: &BorrowedMessage<'_>| {
         message.payload().map_or_else(|| "(null)".to_owned(), |v| String::from_utf8_lossy(v).into_owned())
     };
-    let mut values = committed(topic, text)?;
+    let mut values = committed(bootstrap, topic, text)?;
     values.sort_unstable();
     Ok(values)
 }

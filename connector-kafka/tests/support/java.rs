@@ -6,29 +6,36 @@ use libtest_mimic::Failed;
 
 use super::broker;
 
-const READER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/CommittedValues.java");
-
-/// The values of all committed records of a topic, sorted. Needs a JDK: the reader is compiled as it is run.
+/// The values of all committed records of a topic, sorted.
 pub(crate) fn committed_values(topic: &str) -> Result<Vec<String>, Failed> {
     let bootstrap = broker::bootstrap()?;
     let pid = broker::with(|broker| broker.pid().ok_or_else(|| "the broker is no process".into()))?;
-    let command = std::fs::read(format!("/proc/{pid}/cmdline"))?;
+    let mut values = run(pid, "CommittedValues", &[&bootstrap, topic])?;
+    values.sort_unstable();
+    Ok(values)
+}
+
+/// Runs a program of this folder on the jars of the broker with this process id; gives the lines that it says before its `END`. Needs a
+/// JDK: the program is compiled as it is run.
+pub(crate) fn run(broker: u32, program: &str, arguments: &[&str]) -> Result<Vec<String>, Failed> {
+    let command = std::fs::read(format!("/proc/{broker}/cmdline"))?;
     let words: Vec<String> =
-        command.split(|b| *b == 0).map(|w| String::from_utf8_lossy(w).into_owned()).collect();
+        command.split(|b| *b == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
     let jars = words
         .iter()
         .position(|word| word == "-cp")
         .and_then(|at| words.get(at + 1))
         .ok_or("no class path")?;
+    let file = format!("{}/tests/support/{program}.java", env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(&words[0])
-        .args(["-XX:TieredStopAtLevel=1", "-cp", jars, READER, &bootstrap, topic])
+        .args(["-XX:TieredStopAtLevel=1", "-cp", jars, &file])
+        .args(arguments)
         .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let mut values: Vec<String> = text.lines().map(str::to_owned).collect();
-    if values.pop().as_deref() != Some("END") {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    if lines.pop().as_deref() != Some("END") {
         let said = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("the Java consumer ended after {} values: {said}", values.len()).into());
+        return Err(format!("{program} ended after {} lines: {said}", lines.len()).into());
     }
-    values.sort_unstable();
-    Ok(values)
+    Ok(lines)
 }

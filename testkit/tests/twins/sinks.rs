@@ -487,6 +487,7 @@ pub(crate) fn twins() -> Vec<Twin> {
             "whole::rows_outlive_missed_notices",
             "whole::rows_outlive_outages_of_the_system",
             "whole::rows_outlive_savepoints_and_rescales",
+            "writer::attempts_do_not_share_names",
         ];
         sweep_passes_over_what_it_can_t_decode breaks ["X-3"], run(Open, SinkFlaw::SweepsUndecoded): [
             "sweep::a_reference_that_can_t_be_decoded_removes_nothing",

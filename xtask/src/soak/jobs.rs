@@ -31,6 +31,7 @@ pub(super) fn conformance(arguments: &Arguments) -> Result {
     SUITES.iter().try_for_each(|(package, test)| {
         let mut command = shell::cargo(["test", "--all-features", "-p", package, "--test", test]);
         command.env("TESTKIT_ROUNDS", arguments.rounds.to_string()).env("TESTKIT_SEED", seed.to_string());
+        command.env("TESTKIT_ALL_ON_S3", "1");
         shell::run(command)
     })
 }
