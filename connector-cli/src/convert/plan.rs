@@ -47,8 +47,9 @@ pub(super) fn decide(source: Carried, sink: Carried) -> Result<Plan, Misfit> {
         (_, Some(Payload::Bytes | Payload::Json)) if source.columns => Ok(Plan::ToMessages),
         (Some(carries), Some(takes)) if carries == takes || takes == Payload::Bytes => Ok(Plan::Messages),
         (Some(Payload::Json), _) if sink.columns => Ok(Plan::ToColumns),
-        (Some(Payload::Records), _) if sink.columns => Ok(Plan::RecordsToColumns),
+        // Text that is written as it is needs no columns on the way.
         (Some(Payload::Records), Some(Payload::Json)) => Ok(Plan::RecordsToMessages),
+        (Some(Payload::Records), _) if sink.columns => Ok(Plan::RecordsToColumns),
         (carries, takes) => Err(Misfit {
             carries: carries.unwrap_or(Payload::Columns),
             takes: takes.unwrap_or(Payload::Columns),
@@ -88,6 +89,7 @@ mod tests {
         let records = Carried { messages: Some(Payload::Records), columns: false };
         assert_eq!(decide(records, BYTES), Ok(Plan::Messages));
         assert_eq!(decide(records, JSON), Ok(Plan::RecordsToMessages));
+        assert_eq!(decide(records, EITHER), Ok(Plan::RecordsToMessages));
         assert_eq!(decide(records, COLUMNS), Ok(Plan::RecordsToColumns));
     }
 
