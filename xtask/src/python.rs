@@ -56,10 +56,9 @@ impl S3 {
     ///
     /// When it does not come up: says what is missing.
     pub(crate) fn start() -> Result<Self> {
-        let mut command =
-            shell::cargo(["run", "--quiet", "--package", "testkit", "--all-features", "--example", "s3"]);
+        let mut command = Command::new(shell::build_example("s3")?);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().map_err(|e| format!("cargo run --example s3: {e}"))?;
+        let mut child = command.spawn().map_err(|e| format!("the S3 server: {e}"))?;
         let mut address = String::new();
         let output = child.stdout.take().ok_or("the S3 server has no output")?;
         BufReader::new(output).read_line(&mut address).map_err(|e| format!("the S3 server: {e}"))?;

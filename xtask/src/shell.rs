@@ -55,6 +55,12 @@ pub(crate) fn build_connect() -> Result<PathBuf> {
     Ok(target_dir()?.join("debug").join("connect"))
 }
 
+/// Builds an example of a member with every feature, as [`build_connect`] does, and says where it is.
+pub(crate) fn build_example(name: &str) -> Result<PathBuf> {
+    run(cargo(["build", "--workspace", "--all-features", "--example", name]))?;
+    Ok(target_dir()?.join("debug").join("examples").join(name))
+}
+
 /// The command as a person would type it.
 pub(crate) fn shown(command: &Command) -> String {
     let program = PathBuf::from(command.get_program());
