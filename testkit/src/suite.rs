@@ -35,6 +35,7 @@ pub struct Suite {
     real: bool,
     sparing: Option<u64>,
     needs: Option<Need>,
+    threads: Option<usize>,
     trials: Vec<Trial>,
 }
 
@@ -50,7 +51,14 @@ impl std::fmt::Debug for Suite {
 impl Suite {
     /// Suites for this connector, in the simulation.
     pub fn new(connector: impl Into<String>) -> Self {
-        Self { connector: connector.into(), real: false, sparing: None, needs: None, trials: Vec::new() }
+        Self {
+            connector: connector.into(),
+            real: false,
+            sparing: None,
+            needs: None,
+            threads: None,
+            trials: Vec::new(),
+        }
     }
 
     /// What is added from here on is listed under this name.
@@ -73,6 +81,14 @@ impl Suite {
     #[must_use]
     pub fn sparing(mut self, rounds: u64) -> Self {
         self.sparing = Some(rounds);
+        self
+    }
+
+    /// How many checks run at the same time, unless the command line says: more than there are cores where they mostly wait for a
+    /// real system.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
         self
     }
 
@@ -148,7 +164,9 @@ impl Suite {
 
     /// Runs what the command line asks for, as `cargo test` does.
     pub fn main(self) -> ExitCode {
-        libtest_mimic::run(&Arguments::from_args(), self.trials).exit_code()
+        let mut arguments = Arguments::from_args();
+        arguments.test_threads = arguments.test_threads.or(self.threads);
+        libtest_mimic::run(&arguments, self.trials).exit_code()
     }
 }
 

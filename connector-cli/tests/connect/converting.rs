@@ -221,8 +221,8 @@ fn ends_that_nothing_fits_between_are_refused_by_check_in_one_sentence() {
     idle.edit("format = \"parquet\"", "format = \"json\"");
     assert_eq!(
         check(&idle).error(),
-        "p.toml:10: option `convert`: has no meaning here: only JSON objects that become columns are converted by it; \
-         leave it out"
+        "p.toml:10: option `convert`: has no meaning here: only what becomes columns, and records that become JSON \
+         objects, is converted by it; leave it out"
     );
 }
 

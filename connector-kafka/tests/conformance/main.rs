@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     let suite = testkit::Suite::new("kafka")
         .on_the_real_system()
         .sparing(1)
+        .threads(4)
         .factory(|_| KafkaFactory)
         .named("kafka sink, exactly once")
         .sink(|around| KafkaSinkContext::new(around, DeliveryGuarantee::ExactlyOnce))

@@ -117,6 +117,7 @@ fn main() -> ExitCode {
     testkit::Suite::new("Kafka source")
         .on_the_real_system()
         .sparing(1)
+        .threads(8)
         .source(|_| KafkaContext::new(true))
         .named("Kafka source, unbounded")
         .source(|_| KafkaContext::new(false))

@@ -377,9 +377,14 @@ fn before_start<C: SourceContext>(lab: &Lab<C>) -> Verdict {
         fill(subject, 0..ROWS).await?;
         let state = at_four_readers(subject).await?;
         for restored in [None, Some(state)] {
-            // What an enumerator that is gone had under way ends first.
-            subject.env().clock.sleep(std::time::Duration::from_millis(100)).await;
             let meter = subject.around.meter().clone();
+            // What an enumerator that is gone had under way ends first.
+            for _ in 0..50 {
+                subject.env().clock.sleep(std::time::Duration::from_millis(100)).await;
+                if meter.tasks().is_empty() {
+                    break;
+                }
+            }
             let before = (meter.file_system_calls(), meter.tasks());
             let desk = Desk::new(subject, 2, restored)?;
             subject.env().clock.sleep(std::time::Duration::from_millis(100)).await;
