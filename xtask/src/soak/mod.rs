@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// MiB of input per round: enough that the input does not end before the rounds do.
-    /// Without it 16; 32 for Parquet, 24 where a server is in between.
+    /// Without it 16; 32 for Parquet, 128 where a server is in between.
     #[arg(long)]
     pub(crate) mib_per_round: Option<u64>,
     /// Of the mutants only every n-th, from the k-th: `0/8`, `1/8` and so on.
@@ -59,7 +59,7 @@ impl Arguments {
     /// The size of the input.
     fn bytes(&self) -> u64 {
         let usual = match self.name {
-            Name::KillS3 => 24,
+            Name::KillS3 => 128,
             Name::KillParquet => 32,
             _ => 16,
         };

@@ -199,13 +199,12 @@ fn rounds(
             if visible > before && first.get().is_none() {
                 first.set(Some(elapsed));
             }
-            let is_up = match output {
+            match output {
                 Output::S3 if round % 2 == 1 => {
                     first.get().is_some_and(|first| elapsed >= first + limit / 8) || elapsed >= PATIENCE
                 }
-                _ => elapsed >= limit,
-            };
-            is_up || visible >= share
+                _ => elapsed >= limit || visible >= share,
+            }
         })?;
         if let Some(status) = early {
             let tail = run.tail();
