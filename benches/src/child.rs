@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::{Result, now};
 
 /// What a run cost.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -86,6 +86,26 @@ pub fn measure(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Resul
 /// The system's.
 pub fn own_cpu() -> Result<f64> {
     getrusage(UsageWho::RUSAGE_SELF).map(|usage| cpu(&usage)).map_err(|e| format!("getrusage: {e}"))
+}
+
+/// What some work within this process cost.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnCost {
+    /// Seconds by the clock on the wall.
+    pub wall: f64,
+    /// Seconds of processors.
+    pub cpu: f64,
+}
+
+/// Does some work within this process.
+///
+/// # Errors
+///
+/// Those of the work; the system's.
+pub fn measured(work: impl FnOnce() -> Result) -> Result<OwnCost> {
+    let (started, before) = (now(), own_cpu()?);
+    work()?;
+    Ok(OwnCost { wall: started.elapsed().as_secs_f64(), cpu: own_cpu()? - before })
 }
 
 fn cpu(usage: &Usage) -> f64 {

@@ -7,6 +7,7 @@ use connector_api::factory::{OptionSet, Options};
 use connector_api::{Error, Result};
 use serde_json::Value as Json;
 
+use crate::convert::ValueEncoding;
 use crate::failure::Failure;
 use crate::file::Document;
 use crate::pipeline::PipelineConfig;
@@ -87,6 +88,10 @@ impl Loaded {
         // What another schema makes of the same input is another table. One that was inferred is kept beside the checkpoints.
         if let Some(schema) = self.config.convert.as_ref().and_then(|convert| convert.schema.as_ref()) {
             identity.insert("convert.schema".to_owned(), schema.text());
+        }
+        let encoding = self.config.convert.as_ref().map(|convert| convert.value_encoding).unwrap_or_default();
+        if encoding != ValueEncoding::default() {
+            identity.insert("convert.value_encoding".to_owned(), format!("{encoding:?}").to_lowercase());
         }
         identity
     }

@@ -8,8 +8,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use benches::blackhole::Blackhole;
+use benches::child::{OwnCost, measured};
 use benches::pairs::{PAIRS, Spread, interleaved, verdict};
-use benches::{Result, child, exit, job, now};
+use benches::{Result, exit, job};
 use clap::Parser;
 use connector_api::MessageBatch;
 use connector_api::source::erase;
@@ -34,12 +35,6 @@ struct Arguments {
     pairs: usize,
 }
 
-#[derive(Clone, Copy)]
-struct Cost {
-    wall: f64,
-    cpu: f64,
-}
-
 fn main() -> ExitCode {
     exit(run(&Arguments::parse()))
 }
@@ -58,7 +53,7 @@ fn run(arguments: &Arguments) -> Result {
     let ours = || measured(|| runtime.block_on(source(&path, lines, &dir.join("ckpt"))));
     let theirs = || measured(|| bare(&path, bytes));
     let pairs = interleaved(arguments.pairs, ours, theirs)?;
-    let of = |value: fn(&(Cost, Cost)) -> f64| Spread::of(pairs.iter().map(value).collect());
+    let of = |value: fn(&(OwnCost, OwnCost)) -> f64| Spread::of(pairs.iter().map(value).collect());
     let speed = of(|(ours, theirs)| theirs.wall / ours.wall);
     println!("lines out of gzip, {} MB, {lines} lines, one file", arguments.megabytes);
     println!("speed ratio (decoder wall / source wall): {speed}");
@@ -72,12 +67,6 @@ fn run(arguments: &Arguments) -> Result {
     } else {
         Err("a bound does not hold".into())
     }
-}
-
-fn measured(work: impl FnOnce() -> Result) -> Result<Cost> {
-    let (started, cpu) = (now(), child::own_cpu()?);
-    work()?;
-    Ok(Cost { wall: started.elapsed().as_secs_f64(), cpu: child::own_cpu()? - cpu })
 }
 
 async fn source(path: &Path, lines: u64, checkpoints: &Path) -> Result {

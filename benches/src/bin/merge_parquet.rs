@@ -9,8 +9,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use benches::child::{OwnCost, measured};
 use benches::pairs::{PAIRS, Spread, interleaved, verdict};
-use benches::{Result, child, exit, job, now};
+use benches::{Result, exit, job};
 use bytes::Bytes;
 use clap::Parser;
 use connector_api::Batch;
@@ -44,12 +45,6 @@ struct Arguments {
     pairs: usize,
 }
 
-#[derive(Clone, Copy)]
-struct Cost {
-    wall: f64,
-    cpu: f64,
-}
-
 fn main() -> ExitCode {
     exit(run(&Arguments::parse()))
 }
@@ -79,7 +74,7 @@ fn run(arguments: &Arguments) -> Result {
     };
     let pairs = interleaved(arguments.pairs, ours, theirs)?;
     job::empty(&dir)?;
-    let of = |value: fn(&(Cost, Cost)) -> f64| Spread::of(pairs.iter().map(value).collect());
+    let of = |value: fn(&(OwnCost, OwnCost)) -> f64| Spread::of(pairs.iter().map(value).collect());
     let speed = of(|(ours, theirs)| theirs.wall / ours.wall);
     println!(
         "{FILES} Parquet files of {} KiB into one, {rows} rows of 5 columns",
@@ -96,12 +91,6 @@ fn run(arguments: &Arguments) -> Result {
     } else {
         Err("a bound does not hold".into())
     }
-}
-
-fn measured(work: impl FnOnce() -> Result) -> Result<Cost> {
-    let (started, cpu) = (now(), child::own_cpu()?);
-    work()?;
-    Ok(Cost { wall: started.elapsed().as_secs_f64(), cpu: child::own_cpu()? - cpu })
 }
 
 fn sink(dir: &Path) -> Result<FileSink<ArrowBatch>> {

@@ -122,6 +122,9 @@ fn there_and_back(broker: &str) -> Result<(), Failed> {
     );
     assert_eq!(first["headers"], Value::Array(Vec::new()));
 
+    let other = place.connect(&["run", "objects.toml", "--set", "convert.value_encoding=base64"]);
+    assert!(other.code != 0 && other.stderr.contains("convert.value_encoding"), "{other:?}");
+
     columns(&place, broker, &expected);
 
     let listed = place.connect(&[
