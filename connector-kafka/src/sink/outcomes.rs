@@ -143,7 +143,7 @@ const fn row(code: i16, name: &'static str, next: Next, shown: &'static str) -> 
 /// What EndTxn may be answered. Any other code is refused: a path for it would be a guess.
 pub(crate) const ANSWERS: &[AnswerRow] = &[
     row(0, "NONE", Next::Done, "broker"),
-    row(51, "CONCURRENT_TRANSACTIONS", Next::Again, "broker"),
+    row(51, "CONCURRENT_TRANSACTIONS", Next::Again, "table"),
     row(14, "COORDINATOR_LOAD_IN_PROGRESS", Next::Again, "table"),
     row(15, "COORDINATOR_NOT_AVAILABLE", Next::Again, "table"),
     row(16, "NOT_COORDINATOR", Next::Again, "table"),
