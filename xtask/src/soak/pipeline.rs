@@ -96,6 +96,17 @@ impl Pipeline {
         Ok(Self { dir, connect })
     }
 
+    /// The newest checkpoint on disk; 0 before the first.
+    pub(super) fn checkpoint(&self) -> u64 {
+        let Ok(entries) = std::fs::read_dir(self.dir.join("ckpt")) else {
+            return 0;
+        };
+        let number = |entry: std::fs::DirEntry| {
+            entry.file_name().to_str()?.strip_prefix("chk-")?.strip_suffix(".ckpt")?.parse().ok()
+        };
+        entries.flatten().filter_map(number).max().unwrap_or(0)
+    }
+
     /// Starts `connect`; what it prints goes to the files of this round.
     pub(super) fn start(&self, round: u32, parallelism: u32) -> Result<Run> {
         let log = self.dir.join(format!("round-{round:04}.log"));
