@@ -80,6 +80,8 @@ pub(crate) fn committed<T>(
         .set("auto.offset.reset", "earliest")
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
+        // The end is told by an answer without records, and the broker holds that back for half a second.
+        .set("fetch.wait.max.ms", "5")
         .create()?;
     let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10))?;
     let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
