@@ -7,6 +7,7 @@ pub mod blackhole;
 pub mod child;
 pub mod generator;
 pub mod job;
+pub mod kafka;
 pub mod pairs;
 pub mod programs;
 pub mod slow_s3;

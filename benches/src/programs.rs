@@ -13,6 +13,8 @@ use crate::pairs::Spread;
 pub struct Summary {
     /// The bare program's wall time by ours.
     pub speed: Spread,
+    /// Processor time of ours by the bare program's.
+    pub cpu: Spread,
     /// The most memory that `connect` had resident at once, in MiB.
     pub peak: Spread,
 }
@@ -36,12 +38,13 @@ pub fn report(bytes: u64, pairs: &[(Cost, Cost)]) -> Summary {
     let of = |value: fn(&(Cost, Cost)) -> f64| Spread::of(pairs.iter().map(value).collect());
     let speed = of(|(ours, theirs)| theirs.wall / ours.wall);
     println!("speed ratio (bare wall / connect wall): {speed}");
-    println!("cpu ratio (connect cpu / bare cpu):     {}", of(|(ours, theirs)| ours.cpu / theirs.cpu));
+    let cpu = of(|(ours, theirs)| ours.cpu / theirs.cpu);
+    println!("cpu ratio (connect cpu / bare cpu):     {cpu}");
     println!(
         "connect MB/s:                           {}",
         of(|(ours, _)| 1.0 / ours.wall).scaled(bytes as f64 / 1e6)
     );
-    Summary { speed, peak: of(|(ours, _)| ours.peak_mib) }
+    Summary { speed, cpu, peak: of(|(ours, _)| ours.peak_mib) }
 }
 
 /// Nothing left of the run before in `dir`, on the disk or on its way there.

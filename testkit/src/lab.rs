@@ -97,6 +97,11 @@ impl<'a, C> Lab<'a, C> {
         &self.campaigns
     }
 
+    /// See [`Settings::real`].
+    pub(crate) fn is_real(&self) -> bool {
+        self.settings.real
+    }
+
     /// See [`Settings::sparing`].
     pub(crate) fn is_sparing(&self) -> bool {
         self.settings.sparing

@@ -20,6 +20,12 @@ enum Name {
     Objects,
     /// Lines out of a gzip file, against the decoder alone.
     Gzip,
+    /// Kafka into a blackhole, against a bare loop over the same client; starts a broker.
+    KafkaSource,
+    /// The at-least-once sink of Kafka, against a bare loop over the same client; starts a broker.
+    KafkaSink,
+    /// Topic to topic exactly once through `connect run`, against a bare loop in transactions; starts a broker.
+    KafkaCopy,
     /// What the runtime costs per row, against a bounded channel.
     Framework,
     /// What a split costs in a snapshot and in a restore, few against many.
@@ -41,8 +47,8 @@ pub(crate) struct Arguments {
 
 /// Builds and runs. All are run; a bound that does not hold fails at the end.
 pub(crate) fn run(arguments: &Arguments) -> Result {
-    let programs =
-        shell::build_release(&["benches", "connector-cli"], &["connector-cli/parquet", "connector-cli/s3"])?;
+    let features = ["connector-cli/parquet", "connector-cli/s3", "connector-cli/kafka"];
+    let programs = shell::build_release(&["benches", "connector-cli"], &features)?;
     let dir = shell::target_dir()?.join("bench");
     let names = arguments.name.map_or(Name::value_variants().to_vec(), |name| vec![name]);
     let mut failed = Vec::new();
@@ -53,6 +59,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result {
             Name::MergeParquet => "merge_parquet",
             Name::Objects => "objects",
             Name::Gzip => "gzip",
+            Name::KafkaSource => "kafka_source",
+            Name::KafkaSink => "kafka_sink",
+            Name::KafkaCopy => "kafka_copy",
             Name::Framework => "framework",
             Name::Splits => "splits",
             Name::Directory => "directory",

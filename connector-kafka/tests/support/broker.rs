@@ -67,22 +67,46 @@ where
     })
 }
 
+/// Consumers that rest: to connect takes longer than to read what a test wrote.
+struct Readers(Mutex<Vec<(String, BaseConsumer)>>);
+
+static READERS: Readers = Readers(Mutex::new(Vec::new()));
+
+impl Readers {
+    fn lock(&self) -> MutexGuard<'_, Vec<(String, BaseConsumer)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, bootstrap: &str) -> Result<BaseConsumer, Failed> {
+        let mut resting = self.lock();
+        if let Some(at) = resting.iter().position(|(address, _)| address == bootstrap) {
+            return Ok(resting.swap_remove(at).1);
+        }
+        drop(resting);
+        Ok(ClientConfig::new()
+            .set("bootstrap.servers", bootstrap)
+            .set("group.id", "reader")
+            .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "earliest")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            // The end is told by an answer without records, and the broker holds that back for half a second.
+            .set("fetch.wait.max.ms", "5")
+            .create()?)
+    }
+
+    fn put(&self, bootstrap: &str, reader: BaseConsumer) {
+        self.lock().push((bootstrap.to_owned(), reader));
+    }
+}
+
 /// All committed records of a topic, in the order of each partition.
 pub(crate) fn committed<T>(
     bootstrap: &str,
     topic: &str,
     mut take: impl FnMut(&BorrowedMessage<'_>) -> T,
 ) -> Result<Vec<T>, Failed> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
-        .set("group.id", "reader")
-        .set("isolation.level", "read_committed")
-        .set("auto.offset.reset", "earliest")
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        // The end is told by an answer without records, and the broker holds that back for half a second.
-        .set("fetch.wait.max.ms", "5")
-        .create()?;
+    let consumer = READERS.take(bootstrap)?;
     let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10))?;
     let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
     let mut assignment = rdkafka::TopicPartitionList::new();
@@ -99,6 +123,8 @@ pub(crate) fn committed<T>(
             Err(error) => return Err(error.into()),
         }
     }
+    consumer.unassign()?;
+    READERS.put(bootstrap, consumer);
     Ok(found)
 }
 
