@@ -20,7 +20,8 @@ const ROUNDS: u64 = 4;
 const BROKER_EVERY: u64 = 4;
 /// A job that was killed so often is let run to its end.
 const ROUNDS_PER_JOB: u64 = 8;
-const ROWS: u64 = 400_000;
+/// How many rows a job has for each round of a leg, and for its last run: about what it writes in the time of a round.
+const ROWS_PER_ROUND: u64 = 150_000;
 /// A round ends after a time between these: `connect` in the form of the tests takes some hundred milliseconds to its first checkpoint.
 const MILLIS: (u64, u64) = (300, 1_800);
 /// What the last run of a job may take.
@@ -90,6 +91,7 @@ fn ensure(holds: bool, why: impl FnOnce() -> String) -> Result<(), Failed> {
 struct Counts {
     rounds: u64,
     kills: u64,
+    rows: u64,
     broker_kills: u64,
     /// Rounds in which a checkpoint was completed.
     progressed: u64,
@@ -126,7 +128,8 @@ impl Soak {
             // Both legs of a job are to be met.
             let share = (rounds - self.counts.kills).div_ceil(2).min(ROUNDS_PER_JOB);
             let place = Place::new();
-            let lines: String = (0..ROWS).map(|n| format!("line {n}\n")).collect();
+            let rows = ROWS_PER_ROUND * (share + 1);
+            let lines: String = (0..rows).map(|n| format!("line {n}\n")).collect();
             let half = lines[..lines.len() / 2].rfind('\n').map_or(0, |at| at + 1);
             place.write("in/a.txt", &lines[..half]);
             place.write("in/b.txt", &lines[half..]);
@@ -143,14 +146,15 @@ impl Soak {
                 self.judge(&place, &format!("{name}-{job}"), &topic, &expected)?;
             }
             self.counts.jobs += 1;
+            self.counts.rows += 2 * rows;
         }
-        let Counts { kills, broker_kills, progressed, jobs, .. } = self.counts;
-        ensure(progressed * 3 >= kills, || {
-            format!("only {progressed} of {kills} rounds completed a checkpoint: this showed little")
+        let Counts { rounds, kills, rows, broker_kills, progressed, jobs } = self.counts;
+        ensure(progressed * 3 >= rounds, || {
+            format!("only {progressed} of {rounds} rounds completed a checkpoint: this showed little")
         })?;
         Ok(format!(
-            "{kills} kills of connect and {broker_kills} of the broker in {jobs} jobs of two legs; {progressed} rounds with a new \
-             checkpoint; each of {ROWS} rows once per leg, no transaction open"
+            "{kills} kills of connect and {broker_kills} of the broker in {jobs} jobs of two legs; {progressed} of {rounds} rounds \
+             with a new checkpoint; each of {rows} rows once, no transaction open"
         ))
     }
 

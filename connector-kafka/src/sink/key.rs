@@ -62,9 +62,7 @@ impl KeyOptions {
                 "key.missing",
                 "belongs to `key.field`: a row without the delimiter has no value either",
             ),
-            (Some(delimiter), None) => {
-                Ok(KeyFrom::Delimiter(Finder::new(delimiter).into_owned(), delimiter.clone()))
-            }
+            (Some(delimiter), None) => Ok(KeyFrom::Delimiter(Box::new(Finder::new(delimiter).into_owned()))),
             (None, Some(field)) if field.split('.').any(str::is_empty) => {
                 refuse("key.field", "is empty, or has a dot with no name beside it")
             }
@@ -79,14 +77,19 @@ impl KeyOptions {
 /// [`KeyOptions`], checked.
 #[derive(Clone)]
 pub(crate) enum KeyFrom {
-    Delimiter(Finder<'static>, String),
-    Field { path: Vec<String>, name: String, missing: MissingKey },
+    /// Boxed: it holds tables of some hundred bytes.
+    Delimiter(Box<Finder<'static>>),
+    Field {
+        path: Vec<String>,
+        name: String,
+        missing: MissingKey,
+    },
 }
 
 impl fmt::Debug for KeyFrom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Delimiter(_, delimiter) => f.debug_tuple("Delimiter").field(delimiter).finish(),
+            Self::Delimiter(finder) => f.debug_tuple("Delimiter").field(&finder.needle()).finish(),
             Self::Field { name, missing, .. } => f.debug_tuple("Field").field(name).field(missing).finish(),
         }
     }
@@ -119,15 +122,16 @@ impl KeyFrom {
     fn apply<'a>(&self, value: Option<&'a [u8]>) -> Result<Keyed<'a>, String> {
         let value = value.ok_or("`key` finds no value to take a key from: the row is a tombstone")?;
         match self {
-            Self::Delimiter(finder, delimiter) => {
+            Self::Delimiter(finder) => {
                 let at = finder.find(value).ok_or_else(|| {
+                    let delimiter = String::from_utf8_lossy(finder.needle());
                     format!(
                         "`key.delimiter` {delimiter:?} is not in the row, which begins {}",
                         Beginning(value)
                     )
                 })?;
                 let (key, rest) = value.split_at(at);
-                Ok(Keyed { key: Some(Cow::Borrowed(key)), value: rest.get(delimiter.len()..) })
+                Ok(Keyed { key: Some(Cow::Borrowed(key)), value: rest.get(finder.needle().len()..) })
             }
             Self::Field { path, name, missing } => {
                 let wrong = |what: String| {
