@@ -2,6 +2,9 @@
 #![allow(missing_docs, clippy::expect_used, clippy::unwrap_used, dead_code, unreachable_pub)]
 #![allow(clippy::disallowed_methods, reason = "tests prepare files and wait on a real machine")]
 
+#[path = "../../../connector-kafka/tests/support/java.rs"]
+mod java;
+mod kills;
 #[path = "../connect/support.rs"]
 mod support;
 
@@ -60,7 +63,9 @@ fn main() -> ExitCode {
     let all = vec![
         test("lines_go_into_a_topic_once_and_come_out_as_lines_as_json_and_as_columns", there_and_back),
         test("a_value_with_a_line_break_is_named_by_topic_partition_and_offset", a_line_break),
+        test("a_key_of_a_line_or_of_a_field_comes_out_beside_its_value", keyed),
         test("a_bad_property_and_a_topic_that_is_not_there_are_named_before_anything_moves", refusals),
+        kills::test(),
     ];
     libtest_mimic::run(&arguments, all).exit_code()
 }
@@ -181,6 +186,55 @@ fn a_line_break(broker: &str) -> Result<(), Failed> {
     Ok(())
 }
 
+/// Lines with a tab, then JSON objects, go into a topic and come out with their keys.
+fn keyed(broker: &str) -> Result<(), Failed> {
+    let place = Place::new();
+    let count = 2_000;
+    place.write("in/a.txt", &(0..count).map(|n| format!("k{n}\tvalue\t{n}\n")).collect::<String>());
+    let pipeline = INTO.replace("BROKER", broker);
+    let with =
+        |key: &str| pipeline.replace("topic = \"copies\"", &format!("topic = \"copies\"\nkey = {key}"));
+    place.write("into.toml", &with(r#"{ delimiter = "\t" }"#));
+    place.connect(&["check", "into.toml"]).assert_done();
+    place.connect(&["run", "into.toml"]).assert_done();
+    let pairs = |place: &Place, dir: &str| -> BTreeSet<(String, String)> {
+        out_of(place, broker, dir, "json");
+        place.connect(&["run", &format!("{dir}.toml")]).assert_done();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let objects = lines(place, dir);
+        let objects = objects.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        objects.map(|object| (text(&object["key"]), text(&object["value"]))).collect()
+    };
+    let expected: BTreeSet<_> = (0..count).map(|n| (format!("k{n}"), format!("value\t{n}"))).collect();
+    assert!(pairs(&place, "split") == expected);
+
+    // How rows are written is part of what the checkpoints belong to.
+    place.write("into.toml", &with(r#"{ delimiter = "," }"#));
+    let ran = place.connect(&["run", "into.toml"]);
+    assert!(ran.code == 2 && ran.stderr.contains("sink.key.delimiter"), "{ran:?}");
+
+    let second = Place::new();
+    second
+        .write("in/a.txt", &(0..count).map(|n| format!("{{\"id\": {n}, \"x\": [1]}}\n")).collect::<String>());
+    let fields = with(r#"{ field = "id" }"#).replace("prefix = \"copy\"", "prefix = \"fields\"");
+    second.write("into.toml", &fields);
+    second.connect(&["run", "into.toml"]).assert_done();
+    let fields = (0..count).map(|n| (n.to_string(), format!("{{\"id\": {n}, \"x\": [1]}}")));
+    assert!(pairs(&second, "fields") == expected.into_iter().chain(fields).collect());
+
+    let third = Place::new();
+    third.write("in/a.txt", "a\tb\nno tab in this one\n");
+    let described = with(r#"{ delimiter = "\t" }"#).replace("prefix = \"copy\"", "prefix = \"third\"");
+    let described =
+        described.replace("format = \"lines\"", "format = \"lines\"\nmetadata = [\"path\", \"offset\"]");
+    third.write("into.toml", &described);
+    let ran = third.connect(&["run", "into.toml"]);
+    let named =
+        ["a.txt at offset 4", "no tab in this", "key.delimiter"].iter().all(|part| ran.stderr.contains(part));
+    assert!(ran.code == 1 && named, "{ran:?}");
+    Ok(())
+}
+
 fn refusals(broker: &str) -> Result<(), Failed> {
     let place = Place::new();
     place.write("in/a.txt", "one\n");
@@ -188,6 +242,19 @@ fn refusals(broker: &str) -> Result<(), Failed> {
     place.write("into.toml", &pipeline.replace("compression.type\" = \"zstd", "transactional.id\" = \"mine"));
     let ran = place.connect(&["run", "into.toml"]);
     assert!(ran.code == 2 && ran.stderr.contains("transactional.id"), "{ran:?}");
+    for (key, named) in [
+        ("{ delimiter = \"\" }", "sink.key.delimiter"),
+        ("{ delimiter = \",\", field = \"id\" }", "sink.key"),
+        ("{ column = \"id\" }", "sink.key.column"),
+        ("\"id\"", "sink.key"),
+    ] {
+        place.write(
+            "into.toml",
+            &pipeline.replace("topic = \"copies\"", &format!("topic = \"copies\"\nkey = {key}")),
+        );
+        let ran = place.connect(&["run", "into.toml"]);
+        assert!(ran.code == 2 && ran.stderr.contains(named), "{key}: {ran:?}");
+    }
     out_of(&place, broker, "texts", "lines");
     let text = std::fs::read_to_string(place.path("texts.toml"))?.replace("[\"copies\"]", "[\"no-such\"]");
     place.write("texts.toml", &text);

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ids::Prefix;
+use super::key::{KeyFrom, KeyOptions};
 use crate::connection::{Connection, Refused};
 
 /// The options of the Kafka sink.
@@ -27,6 +28,9 @@ pub struct SinkOptions {
     /// The metadata column whose text is the topic of each row, such as `topic` of a Kafka source.
     #[serde(default)]
     pub topic_column: Option<String>,
+    /// Takes the keys out of the rows' values: { delimiter = "\t" } or { field = "id" }, in place of keys that rows come with.
+    #[serde(default)]
+    pub key: Option<KeyOptions>,
     /// What a reader of the topics finds after a failure: "exactly-once" (a reader of committed records finds each row once),
     /// "at-least-once" (some rows again) or "none" (rows may be missing, too).
     #[serde(default)]
@@ -99,6 +103,7 @@ impl SinkOptions {
             bootstrap_servers: bootstrap_servers.into(),
             topic: Some(topic.into()),
             topic_column: None,
+            key: None,
             delivery_guarantee: DeliveryGuarantee::default(),
             transactional_id_prefix: None,
             transaction_timeout: None,
@@ -118,6 +123,12 @@ impl SinkOptions {
         }
     }
 
+    /// The same, with keys from the rows' values.
+    #[must_use]
+    pub fn keyed(self, key: KeyOptions) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
     /// Checks what can be told without the cluster.
     pub(crate) fn checked(
         &self,
@@ -134,6 +145,7 @@ impl SinkOptions {
             (Some(topic), _) if topic.is_empty() => return Err(error("topic", "is empty".to_owned())),
             _ => {}
         }
+        let key = self.key.as_ref().map(|key| key.checked(error)).transpose()?;
         let exactly_once = self.delivery_guarantee == DeliveryGuarantee::ExactlyOnce;
         let transactions = if exactly_once { Some(self.transactions(error)?) } else { None };
         if let (false, Some(_)) = (exactly_once, &self.transactional_id_prefix) {
@@ -155,7 +167,7 @@ impl SinkOptions {
             connection.refuse_unspoken().map_err(named)?;
         }
         let client = self.client(client);
-        Ok(SinkConfig { options: self.clone(), connection, client, transactions })
+        Ok(SinkConfig { options: self.clone(), key, connection, client, transactions })
     }
 
     fn transactions(&self, error: &dyn Fn(&str, String) -> Error) -> Result<TransactionConfig> {
@@ -204,6 +216,8 @@ const REFUSED: &[Refused] = &[
 #[derive(Debug)]
 pub(crate) struct SinkConfig {
     pub(crate) options: SinkOptions,
+    /// Where keys come from, if not with the rows.
+    pub(crate) key: Option<KeyFrom>,
     pub(crate) connection: Connection,
     /// The producers' configuration, without what is each one's own.
     pub(crate) client: ClientConfig,
@@ -222,6 +236,7 @@ pub(crate) struct TransactionConfig {
 
 #[cfg(test)]
 mod tests {
+    use super::super::key::MissingKey;
     use super::*;
 
     fn refused(options: &SinkOptions) -> String {
@@ -251,9 +266,21 @@ mod tests {
             (
                 SinkOptions {
                     transaction_timeout: Some(Span(Duration::from_millis(1))),
-                    ..plain.exactly_once("p")
+                    ..plain.clone().exactly_once("p")
                 },
                 "sink.transaction_timeout",
+            ),
+            (plain.clone().keyed(KeyOptions::default()), "sink.key`"),
+            (plain.clone().keyed(KeyOptions::delimiter("")), "sink.key.delimiter"),
+            (plain.clone().keyed(KeyOptions::field("")), "sink.key.field"),
+            (plain.clone().keyed(KeyOptions::field("a..b")), "sink.key.field"),
+            (
+                plain.clone().keyed(KeyOptions { field: Some("a".into()), ..KeyOptions::delimiter(",") }),
+                "sink.key`",
+            ),
+            (
+                plain.keyed(KeyOptions { missing: MissingKey::Null, ..KeyOptions::delimiter(",") }),
+                "sink.key.missing",
             ),
             (with("acks", "1"), "sink.properties.acks"),
             (with("transactional.id", "x"), "sink.properties.transactional.id"),

@@ -15,6 +15,8 @@ mod config;
 mod crash_points;
 mod factory;
 mod ids;
+mod key;
+mod member;
 pub mod metrics;
 mod outcomes;
 mod pool;
@@ -34,6 +36,7 @@ pub use committable::{KafkaCommittable, TransactionVersion};
 pub use config::{DeliveryGuarantee, PartitionerOption, SinkOptions};
 pub use crash_points::CRASH_POINTS;
 pub use factory::KafkaSinkFactory;
+pub use key::{KeyOptions, MissingKey};
 pub use outcomes::outcome_tables;
 pub use routing::{KafkaPartitioner, Target, TopicSelector};
 

@@ -9,6 +9,7 @@ use rdkafka::message::Header;
 use rdkafka::producer::BaseRecord;
 
 use super::config::{PartitionerOption, SinkOptions};
+use super::key::{KeyFrom, Keyed};
 use super::producer::Producer;
 
 /// Says which topic a row goes to.
@@ -37,6 +38,8 @@ pub struct Target<'a> {
     pub partitions: i32,
     /// Which of the writers it is.
     pub writer: u32,
+    /// The key that it is written with: by the option `key`, if that is set, another than the batch has.
+    pub key: Option<&'a [u8]>,
 }
 
 /// One topic for all.
@@ -106,14 +109,15 @@ impl Routing {
 #[derive(Debug)]
 pub(crate) struct Router {
     routing: Routing,
+    key: Option<KeyFrom>,
     writer: u32,
     /// Per topic: its partitions, and which one is next.
     known: HashMap<String, (i32, i32)>,
 }
 
 impl Router {
-    pub(crate) fn new(routing: Routing, writer: u32) -> Self {
-        Self { routing, writer, known: HashMap::new() }
+    pub(crate) fn new(routing: Routing, key: Option<KeyFrom>, writer: u32) -> Self {
+        Self { routing, key, writer, known: HashMap::new() }
     }
 
     /// Forgets how many partitions topics have: some may have been added.
@@ -126,8 +130,9 @@ impl Router {
         let topics = self.routing.topics.clone();
         for index in 0..batch.rows.rows() {
             let topic = topics.topic(&batch.rows, index)?;
-            let partition = self.partition(producer, batch, index, topic).await?;
-            producer.send(record(batch, index, topic, partition)).await?;
+            let keyed = Keyed::of(self.key.as_ref(), &batch.rows, index)?;
+            let partition = self.partition(producer, batch, index, topic, keyed.key.as_deref()).await?;
+            producer.send(record(batch, index, &keyed, topic, partition)).await?;
         }
         Ok(())
     }
@@ -138,6 +143,7 @@ impl Router {
         batch: &Batch<MessageBatch>,
         index: usize,
         topic: &str,
+        key: Option<&[u8]>,
     ) -> Result<Option<i32>> {
         if matches!(self.routing.partitions, Partitions::Client) {
             return Ok(None);
@@ -159,7 +165,7 @@ impl Router {
                 Ok(Some(this))
             }
             Partitions::By(partitioner) => {
-                let to = Target { topic, partitions: *partitions, writer: self.writer };
+                let to = Target { topic, partitions: *partitions, writer: self.writer, key };
                 Ok(partitioner.partition(&batch.rows, index, to))
             }
         }
@@ -169,12 +175,12 @@ impl Router {
 fn record<'a>(
     batch: &'a Batch<MessageBatch>,
     index: usize,
+    keyed: &'a Keyed<'a>,
     topic: &'a str,
     partition: Option<i32>,
 ) -> BaseRecord<'a, [u8], [u8]> {
-    let message = batch.rows.get(index);
     let mut record = BaseRecord::to(topic);
-    (record.key, record.payload, record.partition) = (message.key, message.value, partition);
+    (record.key, record.payload, record.partition) = (keyed.key.as_deref(), keyed.value, partition);
     let stamp = batch.timestamps.get(index).copied().or_else(|| batch.rows.integer("timestamp", index));
     // The protocol knows no times before 1970, and the client takes 0 for now.
     record.timestamp = stamp.filter(|at| *at > 0);

@@ -60,7 +60,7 @@ impl KafkaWriter {
         routing: Routing,
         pool: Arc<Pool>,
     ) -> Result<Self> {
-        let router = Router::new(routing, context.subtask);
+        let router = Router::new(routing, config.key.clone(), context.subtask);
         let env = context.env.clone();
         let mode = match &config.transactions {
             None => {

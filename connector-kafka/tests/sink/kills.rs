@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use connector_api::MessageBatch;
 use connector_api::env::CrashPoints;
+use connector_api::factory::Span;
 use connector_api::source::erase;
 use connector_kafka::sink::{CRASH_POINTS, KafkaSink, SinkOptions};
 use connector_runtime::{
-    CheckpointConfig, Job, JobConfig, JobEnd, OnLost, Pipeline, RestartStrategy, StartOptions,
+    CheckpointConfig, Job, JobConfig, JobEnd, JobReport, OnLost, Pipeline, RestartStrategy, StartOptions,
 };
 use libtest_mimic::{Failed, Trial};
 use testkit::TestRow;
 use testkit::reference::Numbers;
 
 use super::broker::{self, ensure};
-use super::{hand, java};
+use super::hand;
 
 const CHILD: &str = "KAFKA_SINK_TEST_JOB";
 const SPLITS: u32 = 4;
@@ -30,21 +31,23 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// What a child is told: where, under which name, in which directory, with how many writers, and at which point it dies.
+/// What a child is told: where, under which name, in which directory, with how many writers, and at which point it dies. A
+/// transaction that nobody ends is aborted after so many seconds; 0 leaves that to the cluster.
 #[derive(Clone, Debug)]
-struct Order {
-    bootstrap: String,
-    name: String,
-    dir: PathBuf,
-    writers: u32,
-    point: String,
-    nth: u64,
+pub(crate) struct Order {
+    pub(crate) bootstrap: String,
+    pub(crate) name: String,
+    pub(crate) dir: PathBuf,
+    pub(crate) writers: u32,
+    pub(crate) point: String,
+    pub(crate) nth: u64,
+    pub(crate) timeout: u64,
 }
 
 impl Order {
     fn text(&self) -> String {
-        let Self { bootstrap, name, dir, writers, point, nth } = self;
-        format!("{bootstrap} {name} {} {writers} {point} {nth}", dir.display())
+        let Self { bootstrap, name, dir, writers, point, nth, timeout } = self;
+        format!("{bootstrap} {name} {} {writers} {point} {nth} {timeout}", dir.display())
     }
 
     fn read(text: &str) -> Option<Self> {
@@ -57,6 +60,7 @@ impl Order {
             writers: next()?.parse().ok()?,
             point: next()?,
             nth: next()?.parse().ok()?,
+            timeout: next()?.parse().ok()?,
         })
     }
 }
@@ -65,7 +69,10 @@ pub(crate) fn child() -> Option<ExitCode> {
     let order = Order::read(&std::env::var(CHILD).ok()?);
     let run = |order: Order| -> Result<(), Failed> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        runtime.block_on(run(order))
+        match runtime.block_on(run(&order, OnLost::Fail))? {
+            report if matches!(report.end, JobEnd::Finished | JobEnd::AlreadyFinished) => Ok(()),
+            report => Err(format!("the job ended by {:?}", report.end).into()),
+        }
     };
     Some(match order.ok_or_else(|| Failed::from("no order")).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
@@ -76,10 +83,13 @@ pub(crate) fn child() -> Option<ExitCode> {
     })
 }
 
-async fn run(order: Order) -> Result<(), Failed> {
+/// Runs the job in this process.
+pub(crate) async fn run(order: &Order, on_lost: OnLost) -> connector_api::Result<JobReport> {
     let numbers = Numbers::new();
     (0..SPLITS).for_each(|split| numbers.append(split, &TestRow::range(split, 0..ROWS)));
+    let timeout = (order.timeout > 0).then(|| Span(Duration::from_secs(order.timeout)));
     let options = SinkOptions::topic(&order.bootstrap, &order.name).exactly_once(&order.name);
+    let options = SinkOptions { transaction_timeout: timeout, ..options };
     let source = Pipeline::source::<MessageBatch>("source", erase(numbers.source::<MessageBatch>()));
     let pipeline = source.sink("sink", Box::new(KafkaSink::new(&options)?));
     let config = JobConfig {
@@ -94,43 +104,46 @@ async fn run(order: Order) -> Result<(), Failed> {
             timeout: Duration::from_secs(60),
         },
         restart: RestartStrategy::None,
-        on_lost: OnLost::Fail,
+        on_lost,
         identity: Default::default(),
         close_timeout: Duration::from_secs(5),
     };
     let mut env = hand::env();
-    let hits = AtomicU64::new(0);
+    let (hits, order) = (AtomicU64::new(0), order.clone());
     env.crash = CrashPoints::new(move |point| {
         if point == order.point && hits.fetch_add(1, Ordering::SeqCst) + 1 == order.nth {
             std::process::abort();
         }
     });
     let mut handle = Job::new(pipeline, config, env).start(StartOptions::default()).await?;
-    match handle.wait().await? {
-        report if matches!(report.end, JobEnd::Finished | JobEnd::AlreadyFinished) => Ok(()),
-        report => Err(format!("the job ended by {:?}", report.end).into()),
-    }
+    handle.wait().await
 }
 
-fn start(order: &Order) -> Result<Child, Failed> {
+pub(crate) fn start(order: &Order) -> Result<Child, Failed> {
     Ok(Command::new(std::env::current_exe()?).env(CHILD, order.text()).stdout(Stdio::null()).spawn()?)
 }
 
-fn order(name: &str, dir: &Path) -> Result<Order, Failed> {
+pub(crate) fn order(name: &str, dir: &Path) -> Result<Order, Failed> {
     broker::create_topic(name, 3)?;
     let (bootstrap, name, point) = (broker::bootstrap()?, name.to_owned(), "-".to_owned());
-    Ok(Order { bootstrap, name, dir: dir.to_owned(), writers: 1, point, nth: 0 })
+    Ok(Order { bootstrap, name, dir: dir.to_owned(), writers: 1, point, nth: 0, timeout: 0 })
+}
+
+/// All values, sorted.
+pub(crate) fn expected() -> Vec<String> {
+    let rows = (0..SPLITS).flat_map(|split| TestRow::range(split, 0..ROWS));
+    let mut values: Vec<String> = rows.map(|row| row.text).collect();
+    values.sort_unstable();
+    values
 }
 
 /// Lets the job run to its end, and judges what a Java reader of committed records sees.
-async fn finish(order: &Order) -> Result<(), Failed> {
+pub(crate) async fn finish(order: &Order) -> Result<(), Failed> {
     let calm = Order { point: "-".to_owned(), ..order.clone() };
     let ended = start(&calm)?.wait()?;
     ensure!(ended.success(), "the last process ended by {ended}");
-    let mut expected: Vec<String> =
-        (0..SPLITS).flat_map(|split| TestRow::range(split, 0..ROWS)).map(|row| row.text).collect();
-    expected.sort_unstable();
-    let values = java::committed_values(&order.name)?;
+    let expected = expected();
+    let values = super::java_values(&order.name)?;
     let twice = values.windows(2).filter(|pair| pair[0] == pair[1]).count();
     ensure!(values == expected, "{} values in place of {}, {twice} twice", values.len(), expected.len());
     let open = broker::transactions()?.list(&format!("{}-", order.name)).await?;

@@ -7,6 +7,8 @@ mod faults;
 mod hand;
 #[path = "../support/java.rs"]
 mod java;
+mod jobs;
+mod keys;
 mod kills;
 mod outcomes;
 mod prepared;
@@ -14,6 +16,13 @@ mod rows;
 mod starts;
 
 use std::process::ExitCode;
+
+/// What the Java consumer sees of a topic of the shared broker.
+fn java_values(topic: &str) -> Result<Vec<String>, libtest_mimic::Failed> {
+    let bootstrap = broker::bootstrap()?;
+    let pid = broker::with(|broker| broker.pid().ok_or_else(|| "the broker is no process".into()))?;
+    java::committed_values(pid, &bootstrap, topic)
+}
 
 fn main() -> ExitCode {
     // A test that lets a process die runs this program again.
@@ -25,8 +34,10 @@ fn main() -> ExitCode {
     trials.extend(outcomes::trials());
     trials.extend(starts::trials());
     trials.extend(kills::trials());
+    trials.extend(jobs::trials());
     trials.extend(faults::trials());
     trials.extend(rows::trials());
+    trials.extend(keys::trials());
     let code = libtest_mimic::run(&libtest_mimic::Arguments::from_args(), trials).exit_code();
     broker::stop();
     code

@@ -54,7 +54,7 @@ async fn another_process() -> Result<(), Failed> {
     ensure!(broker::values("another-process")? == ["a", "b"], "{:?}", broker::values("another-process")?);
     expect!(second.commit(&prepared).await?, Outcome::AlreadyCommitted { proof: FOUND });
     ensure!(second.sweep(&[]).await? == 0, "nothing is open any more");
-    let java = super::java::committed_values("another-process")?;
+    let java = super::java_values("another-process")?;
     ensure!(java == ["a", "b"], "a Java reader sees {java:?}");
     Ok(())
 }
@@ -103,7 +103,7 @@ async fn followed() -> Result<(), Failed> {
     );
     // The reference to the earlier one does not keep the later one.
     ensure!(second.sweep(&[old]).await? == 1, "an open transaction is kept by the name of its id alone");
-    let java = super::java::committed_values("followed")?;
+    let java = super::java_values("followed")?;
     ensure!(java == before, "a Java reader sees {java:?} in place of {before:?}");
     let again = broker::values("followed")?;
     ensure!(again == before, "librdkafka sees {again:?} in place of {before:?}");

@@ -24,7 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-async fn write(sink: &KafkaSink, batch: Batch<MessageBatch>) -> connector_api::Result<()> {
+pub(crate) async fn write(sink: &KafkaSink, batch: Batch<MessageBatch>) -> connector_api::Result<()> {
     let plan = sink.plan()?;
     let mut writer = (plan.writer)(context(1, 1), Vec::new()).await?;
     writer.write(batch).await?;

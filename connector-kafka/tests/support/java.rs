@@ -4,13 +4,9 @@ use std::process::Command;
 
 use libtest_mimic::Failed;
 
-use super::broker;
-
-/// The values of all committed records of a topic, sorted.
-pub(crate) fn committed_values(topic: &str) -> Result<Vec<String>, Failed> {
-    let bootstrap = broker::bootstrap()?;
-    let pid = broker::with(|broker| broker.pid().ok_or_else(|| "the broker is no process".into()))?;
-    let mut values = run(pid, "CommittedValues", &[&bootstrap, topic])?;
+/// The values of all committed records of a topic, sorted, on the broker with this process id.
+pub(crate) fn committed_values(broker: u32, bootstrap: &str, topic: &str) -> Result<Vec<String>, Failed> {
+    let mut values = run(broker, "CommittedValues", &[bootstrap, topic])?;
     values.sort_unstable();
     Ok(values)
 }
@@ -26,7 +22,9 @@ pub(crate) fn run(broker: u32, program: &str, arguments: &[&str]) -> Result<Vec<
         .position(|word| word == "-cp")
         .and_then(|at| words.get(at + 1))
         .ok_or("no class path")?;
-    let file = format!("{}/tests/support/{program}.java", env!("CARGO_MANIFEST_DIR"));
+    // Other crates' tests use this file, too.
+    let support = concat!(env!("CARGO_MANIFEST_DIR"), "/../connector-kafka/tests/support");
+    let file = format!("{support}/{program}.java");
     let output = Command::new(&words[0])
         .args(["-XX:TieredStopAtLevel=1", "-cp", jars, &file])
         .args(arguments)

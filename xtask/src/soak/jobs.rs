@@ -35,3 +35,16 @@ pub(super) fn conformance(arguments: &Arguments) -> Result {
         shell::run(command)
     })
 }
+
+/// Kills of `connect` and of the broker: a test of connector-cli, which has the broker and a Java consumer at hand.
+pub(super) fn kafka(arguments: &Arguments) -> Result {
+    let seed = arguments.seed.unwrap_or_else(Random::seed);
+    println!("{} --rounds {} --seed {seed}", arguments.title(), arguments.rounds);
+    // With the features that the whole workspace has: those of one package alone would build its dependencies again.
+    let mut command =
+        shell::cargo(["test", "--workspace", "--all-features", "--test", "kafka", "--", "killed"]);
+    command.env("KAFKA_ROUNDS", arguments.rounds.to_string()).env("KAFKA_SEED", seed.to_string());
+    // What is missing on this machine is a failure then, not a test that is left out.
+    command.env("CI", "1");
+    shell::run(command)
+}

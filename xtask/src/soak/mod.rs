@@ -24,6 +24,8 @@ pub(crate) enum Name {
     KillParquet,
     /// The same into a server that speaks S3, which lives on.
     KillS3,
+    /// SIGKILL at a random moment, lines into a topic and from topic to topic; in each fourth round the broker is killed, too.
+    KillKafka,
     /// SIGINT or SIGTERM at a random moment: a stop with a savepoint.
     Signals,
     /// Whole jobs in the simulation, at every crash point and every write, from so many seeds; and 10,000 random jobs for each.
@@ -74,6 +76,7 @@ impl Arguments {
             Name::Kill => "cargo xtask soak kill",
             Name::KillParquet => "cargo xtask soak kill-parquet",
             Name::KillS3 => "cargo xtask soak kill-s3",
+            Name::KillKafka => "cargo xtask soak kill-kafka",
             Name::Signals => "cargo xtask soak signals",
             Name::Jobs => "cargo xtask soak jobs",
             Name::Conformance => "cargo xtask soak conformance",
@@ -94,6 +97,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result {
         Name::Kill => rounds::run(arguments, EndedBy::Kill, Output::Lines),
         Name::KillParquet => rounds::run(arguments, EndedBy::Kill, Output::Parquet),
         Name::KillS3 => rounds::run(arguments, EndedBy::Kill, Output::S3),
+        Name::KillKafka => jobs::kafka(arguments),
         Name::Signals => rounds::run(arguments, EndedBy::Signals, Output::Lines),
         Name::Jobs => jobs::run(arguments),
         Name::Conformance => jobs::conformance(arguments),
