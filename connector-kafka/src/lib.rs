@@ -3,6 +3,7 @@
 pub mod connection;
 mod error;
 mod factory;
+mod security;
 pub mod sink;
 pub mod source;
 pub mod transactions;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use connector_api::env::Environment;
 use connector_api::{Error, Result};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -14,6 +15,7 @@ use super::context::Context;
 use super::error::{SourceError, is_gone};
 use super::offsets::TopicPartition;
 use super::subscribe::ClusterTopics;
+use crate::security::Tokens;
 
 /// A client that reads nothing and asks.
 pub(super) struct Cluster {
@@ -24,7 +26,7 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// Makes the client; connects when it is first asked.
-    pub(super) fn new(config: &SourceConfig) -> Result<Self> {
+    pub(super) fn new(config: &SourceConfig, env: &Environment) -> Result<Self> {
         let mut client = config.client.clone();
         client
             .set("client.id", format!("{}-enumerator", config.client_id))
@@ -32,7 +34,7 @@ impl Cluster {
         if let Some(group) = &config.group {
             client.set("group.id", group);
         }
-        let context = Context::default();
+        let context = Context::new(Tokens::of(env));
         let consumer = client
             .create_with_context(context.clone())
             .map_err(|e| Error::connector("make", "a Kafka client", None, SourceError::client(e)))?;
@@ -45,8 +47,11 @@ impl Cluster {
         for _ in 0..16 {
             let _ = self.consumer.poll(Duration::ZERO);
         }
-        let before = self.context.take_last();
-        Error::connector(operation, target, None, SourceError::Client { source, before })
+        let error = match self.context.take_last() {
+            Some(met) if met.is_refusal => SourceError::Refused(met.reason),
+            met => SourceError::Client { source, before: met.map(|met| met.reason) },
+        };
+        Error::connector(operation, target, None, error)
     }
 
     /// The ends of partitions: under read_committed the last stable offsets.
