@@ -134,12 +134,20 @@ impl ConnectorError for KafkaError {
 }
 
 /// Whether librdkafka says that this client is not let in, or does not trust the broker: then no connection ever succeeds.
-pub(crate) fn is_refusal(code: rdkafka::types::RDKafkaErrorCode) -> bool {
+/// `reason` is what it says besides.
+pub(crate) fn is_refusal(error: &rdkafka::error::KafkaError, reason: &str) -> bool {
     use rdkafka::types::RDKafkaErrorCode as Code;
-    matches!(
-        code,
-        Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism | Code::SSL
-    )
+    match error.rdkafka_error_code() {
+        Some(
+            Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::UnsupportedSASLMechanism
+            | Code::SSL,
+        ) => true,
+        // A broker that does not take this client's certificate says so when the handshake is over (TLS 1.3), in OpenSSL's words.
+        Some(Code::BrokerTransportFailure) => reason.contains("SSL alert number"),
+        _ => false,
+    }
 }
 
 /// Whether a new attempt with a new client may get over this.

@@ -59,7 +59,7 @@ impl ClientContext for Reports {
 
     fn error(&self, error: ClientError, reason: &str) {
         tracing::warn!(%error, reason, "librdkafka");
-        if error.rdkafka_error_code().is_some_and(is_refusal) {
+        if is_refusal(&error, reason) {
             let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
             refused.get_or_insert_with(|| reason.to_owned());
         }
@@ -137,9 +137,12 @@ fn failed(operation: &'static str, target: &str, error: impl Into<KafkaError>) -
 
 /// Why a call failed: because the client is not let in, if that is what it met.
 fn refusal(inner: &BaseProducer<Reports>, error: ClientError) -> KafkaError {
-    // What it met waits in its queue.
-    for _ in 0..16 {
-        inner.poll(Duration::ZERO);
+    // What it met waits in its queue, among lines of its log, or comes a moment later than the call's end.
+    for _ in 0..32 {
+        inner.poll(Duration::from_millis(5));
+        if inner.context().check().is_err() {
+            break;
+        }
     }
     inner.context().check().err().unwrap_or_else(|| error.into())
 }

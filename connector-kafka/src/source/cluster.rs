@@ -17,6 +17,10 @@ use super::offsets::TopicPartition;
 use super::subscribe::ClusterTopics;
 use crate::security::Tokens;
 
+/// How often, and how long each time, a client is asked what it met.
+const MET: usize = 32;
+const MOMENT: Duration = Duration::from_millis(5);
+
 /// A client that reads nothing and asks.
 pub(super) struct Cluster {
     consumer: BaseConsumer<Context>,
@@ -43,9 +47,12 @@ impl Cluster {
 
     /// An error of a call, with what the client met meanwhile.
     fn failed(&self, operation: &'static str, target: impl Into<String>, source: KafkaError) -> Error {
-        // What it met waits in its queue.
-        for _ in 0..16 {
-            let _ = self.consumer.poll(Duration::ZERO);
+        // What it met waits in its queue, among lines of its log, or comes a moment later than the call's end.
+        for _ in 0..MET {
+            let _ = self.consumer.poll(MOMENT);
+            if self.context.is_refused() {
+                break;
+            }
         }
         let error = match self.context.take_last() {
             Some(met) if met.is_refusal => SourceError::Refused(met.reason),

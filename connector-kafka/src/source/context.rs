@@ -46,6 +46,12 @@ impl Context {
         Self { listener: Some(listener), ..self }
     }
 
+    /// Whether the cluster does not let this client in.
+    pub(super) fn is_refused(&self) -> bool {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().is_some_and(|last| last.is_refusal)
+    }
+
     /// The last error of a connection: why a call timed out, probably.
     pub(super) fn take_last(&self) -> Option<Met> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -72,7 +78,7 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "the client met an error");
-        let is_refusal = error.rdkafka_error_code().is_some_and(is_refusal);
+        let is_refusal = is_refusal(&error, reason);
         if is_refusal && let Some(listener) = &self.listener {
             listener.refused(reason);
         }
