@@ -1,4 +1,7 @@
 //! Apache Kafka: a source over partitions, and an exactly-once sink whose prepared transactions survive a crash after the checkpoint.
+//!
+//! Clusters with TLS and logins are reached by librdkafka's properties ([`connection::Connection::properties`]), by the source as by
+//! the sink, exactly once or not. The feature `tls` is needed for all but plain text and SASL PLAIN.
 
 pub mod connection;
 mod error;

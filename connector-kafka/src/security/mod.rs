@@ -11,6 +11,8 @@ mod tokens;
 use std::fmt;
 use std::path::PathBuf;
 
+use connector_api::secret::Secret;
+
 pub(crate) use feature::require;
 pub(crate) use properties::parse;
 pub(crate) use token::UnsecuredToken;
@@ -109,14 +111,4 @@ pub(crate) enum Hash {
 pub(crate) struct Credentials {
     pub(crate) user: String,
     pub(crate) password: Secret,
-}
-
-/// A text that is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(pub(crate) String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
-    }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use connector_api::secret::Secret;
 use connector_api::{Error, Result};
 
-use super::{Check, Credentials, Hash, Pem, Sasl, Secret, Security, TlsOptions, UnsecuredToken};
+use super::{Check, Credentials, Hash, Pem, Sasl, Security, TlsOptions, UnsecuredToken};
 
 const PROTOCOL: &str = "security.protocol";
 const MECHANISM: &str = "sasl.mechanism";
@@ -127,7 +128,7 @@ impl Given<'_> {
         match (self.get(file), self.get(text)) {
             (Some(_), Some(_)) => Err(config(text, format!("stands beside `{file}`: one of them decides"))),
             (Some(path), None) => Ok(Some(Pem::File { property: file, path: path.into() })),
-            (None, Some(content)) => Ok(Some(Pem::Text { property: text, text: Secret(content.to_owned()) })),
+            (None, Some(content)) => Ok(Some(Pem::Text { property: text, text: Secret::new(content) })),
             (None, None) => Ok(None),
         }
     }
@@ -191,8 +192,8 @@ fn sasl(given: &Given<'_>) -> Result<Sasl> {
 fn credentials(given: &Given<'_>, mechanism: &str) -> Result<Credentials> {
     let why = format!("{mechanism} needs a name and a password");
     let user = given.needed(USER, &why)?.to_owned();
-    let password = Secret(given.needed(PASSWORD, &why)?.to_owned());
-    for (name, text) in [(USER, &user), (PASSWORD, &password.0)] {
+    let password = Secret::new(given.needed(PASSWORD, &why)?);
+    for (name, text) in [(USER, user.as_str()), (PASSWORD, password.expose())] {
         if text.contains('\0') {
             return Err(config(name, "holds a character of code 0, which no mechanism carries"));
         }

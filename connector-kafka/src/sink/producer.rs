@@ -184,7 +184,9 @@ impl Producer {
     pub(crate) async fn close(mut self) -> Result<()> {
         let inner = self.inner.take();
         let close = move || {
-            inner.map(end);
+            if let Some(inner) = inner {
+                end(inner);
+            }
             Ok(())
         };
         self.env.blocking("close a producer", close).await

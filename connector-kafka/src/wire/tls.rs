@@ -101,7 +101,7 @@ pub(super) fn reason(error: &io::Error) -> Option<String> {
 
 fn bytes(pem: &Pem) -> Result<Vec<u8>> {
     match pem {
-        Pem::Text { text, .. } => Ok(text.0.clone().into_bytes()),
+        Pem::Text { text, .. } => Ok(text.expose().as_bytes().to_vec()),
         Pem::File { path, .. } => std::fs::read(path)
             .map_err(|e| Error::config(pem.option(), format!("`{}` can't be read: {e}", path.display()))),
     }
@@ -217,7 +217,7 @@ impl ServerCertVerifier for Lenient {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::security::Secret;
+    use connector_api::secret::Secret;
 
     #[test]
     fn what_can_not_be_read_is_named_with_its_path() {
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_refused_without_showing_it() {
-        let text = |property| Pem::Text { property, text: Secret("-----BEGIN hunter2".to_owned()) };
+        let text = |property| Pem::Text { property, text: Secret::new("-----BEGIN hunter2") };
         let error = private_key(&text("ssl.key.pem")).unwrap_err().to_string();
         assert!(error.contains("properties.ssl.key.pem") && !error.contains("hunter2"), "{error}");
         let error = certificates(&text("ssl.certificate.pem")).unwrap_err().to_string();

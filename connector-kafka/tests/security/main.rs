@@ -1,5 +1,5 @@
 //! Both clients against a real broker that wants TLS and logins.
-#![allow(missing_docs, clippy::expect_used)]
+#![allow(missing_docs, clippy::expect_used, clippy::unwrap_used)]
 
 mod broker;
 #[path = "../sink/hand.rs"]

@@ -100,7 +100,7 @@ impl Talk<'_> {
 
 /// RFC 4616.
 fn plain(Credentials { user, password }: &Credentials) -> Vec<u8> {
-    format!("\0{user}\0{}", password.0).into_bytes()
+    format!("\0{user}\0{}", password.expose()).into_bytes()
 }
 
 /// RFC 7628, section 3.1.
@@ -113,11 +113,11 @@ fn bearer(token: &str, extensions: &[(String, String)]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::security::Secret;
+    use connector_api::secret::Secret;
 
     #[test]
     fn a_plain_message_has_name_and_password() {
-        let credentials = Credentials { user: "ada".to_owned(), password: Secret("hunter2".to_owned()) };
+        let credentials = Credentials { user: "ada".to_owned(), password: Secret::new("hunter2") };
         assert_eq!(plain(&credentials), b"\0ada\0hunter2");
     }
 

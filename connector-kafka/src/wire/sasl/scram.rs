@@ -44,7 +44,12 @@ pub(super) struct Proof {
 impl<'a> Client<'a> {
     pub(super) fn new(hash: Hash, credentials: &'a Credentials, nonce: &'a str) -> Self {
         let user = credentials.user.replace('=', "=3D").replace(',', "=2C");
-        Self { hash, password: &credentials.password.0, nonce, first_bare: format!("n={user},r={nonce}") }
+        Self {
+            hash,
+            password: credentials.password.expose(),
+            nonce,
+            first_bare: format!("n={user},r={nonce}"),
+        }
     }
 
     /// `client-first-message`.
@@ -118,10 +123,10 @@ impl Proof {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::security::Secret;
+    use connector_api::secret::Secret;
 
     fn credentials(user: &str) -> Credentials {
-        Credentials { user: user.to_owned(), password: Secret("pencil".to_owned()) }
+        Credentials { user: user.to_owned(), password: Secret::new("pencil") }
     }
 
     /// RFC 7677, section 3.
