@@ -6,6 +6,7 @@
 pub mod connection;
 mod error;
 mod factory;
+#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "read, and refused by the feature's name"))]
 mod security;
 pub mod sink;
 pub mod source;

@@ -282,6 +282,25 @@ mod tests {
         assert!(weaker.checked(false, &error).is_ok());
     }
 
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn a_build_without_tls_names_the_feature_whatever_the_guarantee() {
+        for guarantee in
+            [DeliveryGuarantee::None, DeliveryGuarantee::AtLeastOnce, DeliveryGuarantee::ExactlyOnce]
+        {
+            let mut options = with("security.protocol", "ssl");
+            options.delivery_guarantee = guarantee;
+            if guarantee != DeliveryGuarantee::ExactlyOnce {
+                options.transactional_id_prefix = None;
+            }
+            let error = refused(&options);
+            assert!(
+                error.contains("sink.properties.security.protocol") && error.contains("`tls`"),
+                "{error}"
+            );
+        }
+    }
+
     #[test]
     fn no_secret_is_shown() {
         let options = with("sasl.password", "hunter2");

@@ -32,8 +32,8 @@ pub(crate) struct Reports {
 }
 
 impl Reports {
-    fn new(env: &Environment) -> Self {
-        Self { failures: Mutex::default(), refused: Mutex::default(), tokens: Tokens::of(env) }
+    fn new(env: &Environment, config: &ClientConfig) -> Self {
+        Self { failures: Mutex::default(), refused: Mutex::default(), tokens: Tokens::of(env, config) }
     }
 
     /// An error when the cluster does not let this client in.
@@ -151,7 +151,7 @@ impl Producer {
     /// A producer of this configuration, which connects in the background.
     pub(crate) fn open(env: &Environment, config: &ClientConfig) -> Result<Self> {
         let inner = config
-            .create_with_context(Reports::new(env))
+            .create_with_context(Reports::new(env, config))
             .map_err(|e| failed("make a producer for", config.get("bootstrap.servers").unwrap_or(""), e))?;
         let inner = Arc::new(inner);
         let needs_tokens = ["sasl.mechanism", "sasl.mechanisms"]

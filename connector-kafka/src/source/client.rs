@@ -407,7 +407,7 @@ impl Shared {
                 client.set(name, total.clamp(64 << 10, most).to_string());
             }
         }
-        let context = Context::new(Tokens::of(&self.env));
+        let context = Context::new(Tokens::of(&self.env, &client));
         let listener: Arc<dyn Listener> = Arc::new(Ears(Arc::downgrade(self)));
         let consumer: Arc<Consuming> = Arc::new(client.create_with_context(context.listening(listener))?);
         let pump = pump(Arc::downgrade(&consumer), Arc::downgrade(self), self.env.clone());

@@ -38,7 +38,7 @@ impl Cluster {
         if let Some(group) = &config.group {
             client.set("group.id", group);
         }
-        let context = Context::new(Tokens::of(env));
+        let context = Context::new(Tokens::of(env, &client));
         let consumer = client
             .create_with_context(context.clone())
             .map_err(|e| Error::connector("make", "a Kafka client", None, SourceError::client(e)))?;

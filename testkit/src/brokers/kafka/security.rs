@@ -144,3 +144,23 @@ pub(super) fn format_arguments() -> Vec<String> {
     };
     vec!["--add-scram".to_owned(), of("256"), "--add-scram".to_owned(), of("512")]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::recipe::Recipe;
+    use super::*;
+
+    #[test]
+    fn a_secured_broker_has_more_ports_and_each_property_is_one_line() {
+        let kafka = Kafka::new().secured(&Authority::new().unwrap()).unwrap();
+        assert_eq!(kafka.ports().len(), Kafka::new().ports().len() + LISTENERS.len());
+        let ports = kafka.ports().iter().zip(1..).map(|(name, port)| (*name, port)).collect();
+        let node = Node { dir: "/data".into(), ports, bind: Ipv4Addr::LOCALHOST };
+        let properties = kafka.properties(&node, "/data/logs");
+        assert!(properties.iter().all(|(_, value)| !value.contains('\n')));
+        let found = |key: &str| properties.iter().find(|(known, _)| known == key).map(|(_, value)| value);
+        assert!(found("listeners").unwrap().contains(",SECURED://127.0.0.1:7"), "{:?}", found("listeners"));
+        assert!(found("listener.security.protocol.map").unwrap().contains(",LOGIN:SASL_PLAINTEXT,"));
+        assert!(found("ssl.keystore.key").unwrap().starts_with("-----BEGIN PRIVATE KEY----- "));
+    }
+}
