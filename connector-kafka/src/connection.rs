@@ -10,7 +10,8 @@ use rdkafka::ClientConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::wire::Wire;
+use crate::security;
+use crate::wire::{Transport, Wire};
 
 /// A property that `properties` must not set, and why.
 pub(crate) type Refused = (&'static str, &'static str);
@@ -53,6 +54,7 @@ impl Connection {
         if self.bootstrap_servers.trim().is_empty() {
             return Err(Error::config("bootstrap_servers", "is empty: name at least one HOST:PORT"));
         }
+        security::require(&self.properties)?;
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.bootstrap_servers);
         for (name, value) in &self.properties {
@@ -71,26 +73,19 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for a security property, naming it: our own client speaks plain text alone.
+    /// [`Error::Config`] for a security property that our own client can't follow, naming it.
     pub(crate) fn wire(&self, env: &Environment, patience: Duration) -> Result<Wire> {
-        self.refuse_unspoken()?;
-        Ok(Wire::new(env.clone(), &self.bootstrap_servers, patience))
+        Ok(Wire::new(env.clone(), &self.bootstrap_servers, self.transport()?, patience))
     }
 
-    /// Refuses what our own client can't speak.
-    pub(crate) fn refuse_unspoken(&self) -> Result<()> {
-        for (name, value) in &self.properties {
-            let is_plain = name == "security.protocol" && value.eq_ignore_ascii_case("plaintext");
-            let is_security = ["security.", "sasl.", "ssl.", "enable.ssl", "enable.sasl"];
-            if !is_plain && is_security.iter().any(|prefix| name.starts_with(prefix)) {
-                return Err(Error::config(
-                    format!("properties.{name}"),
-                    "is a security property. Committing what a dead process prepared needs a client of our own, and that speaks \
-                     PLAINTEXT only: `delivery_guarantee` = \"at-least-once\" works with this property, \"exactly-once\" does not",
-                ));
-            }
-        }
-        Ok(())
+    /// How our own client connects. Reads the files that properties name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for a security property that our own client can't follow, naming it.
+    pub(crate) fn transport(&self) -> Result<Transport> {
+        security::require(&self.properties)?;
+        Transport::of(security::parse(&self.properties)?)
     }
 }
 

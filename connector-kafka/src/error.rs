@@ -47,6 +47,27 @@ pub enum KafkaError {
         /// The protocol's error code.
         code: i16,
     },
+    /// The broker does not let this client in, or is not who it says. Never with the password or the token.
+    #[error("{address}: the login by {mechanism} failed: {reason}")]
+    Authentication {
+        /// The broker.
+        address: String,
+        /// The mechanism of SASL.
+        mechanism: &'static str,
+        /// What the broker says, or what is wrong with it.
+        reason: String,
+    },
+    /// TLS was not agreed on.
+    #[error("{address}: TLS failed: {reason}")]
+    Tls {
+        /// The broker.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// The cluster does not let librdkafka in, as it found out on its own.
+    #[error("the cluster refuses this client: {0}")]
+    Refused(String),
     /// The broker speaks no version of a call that this connector was tried with.
     #[error("{address}: {api} is spoken in versions {theirs}; this connector was tried with {ours}")]
     Version {
@@ -86,12 +107,21 @@ pub(crate) fn name_of(code: i16) -> String {
     }
 }
 
+impl KafkaError {
+    /// Whether this client was not let in, or does not trust the broker: another attempt meets the same.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Authentication { .. } | Self::Tls { .. } | Self::Refused(_))
+    }
+}
+
 impl ConnectorError for KafkaError {
     fn is_retryable(&self) -> bool {
         match self {
             Self::Connection { .. } | Self::NoAnswer { .. } | Self::Transaction(_) => true,
             // A broker that is restarted in the middle of an answer is no reason to give up; one that speaks another protocol is.
             Self::Foreign { .. } | Self::Version { .. } => false,
+            // Only people change these.
+            Self::Authentication { .. } | Self::Tls { .. } | Self::Refused(_) => false,
             Self::Answer { code, .. } => ResponseError::try_from_code(*code)
                 .is_some_and(|error| error.is_retriable() || error == ResponseError::ConcurrentTransactions),
             Self::Client(error) | Self::Delivery { source: error, .. } => client_may_recover(error),
@@ -99,7 +129,24 @@ impl ConnectorError for KafkaError {
     }
 
     fn has_no_side_effects(&self) -> bool {
-        matches!(self, Self::Version { .. })
+        matches!(self, Self::Version { .. } | Self::Authentication { .. } | Self::Tls { .. })
+    }
+}
+
+/// Whether librdkafka says that this client is not let in, or does not trust the broker: then no connection ever succeeds.
+/// `reason` is what it says besides.
+pub(crate) fn is_refusal(error: &rdkafka::error::KafkaError, reason: &str) -> bool {
+    use rdkafka::types::RDKafkaErrorCode as Code;
+    match error.rdkafka_error_code() {
+        Some(
+            Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::UnsupportedSASLMechanism
+            | Code::SSL,
+        ) => true,
+        // A broker that does not take this client's certificate says so when the handshake is over (TLS 1.3), in OpenSSL's words.
+        Some(Code::BrokerTransportFailure) => reason.contains("SSL alert number"),
+        _ => false,
     }
 }
 
@@ -118,6 +165,8 @@ fn client_may_recover(error: &rdkafka::error::KafkaError) -> bool {
                 | Code::TransactionalIdAuthorizationFailed
                 | Code::SaslAuthenticationFailed
                 | Code::Authentication
+                | Code::UnsupportedSASLMechanism
+                | Code::SSL
                 | Code::InvalidArgument
                 | Code::InvalidTransactionTimeout
         )

@@ -65,7 +65,8 @@ impl Transactions {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for a security property that this client does not speak.
+    /// [`Error::Config`] for a security property that this client does not speak, or can't follow. It speaks TLS (with the feature
+    /// `tls`), PLAIN, SCRAM and OAUTHBEARER with unsecured tokens, by librdkafka's names.
     pub fn of(env: &Environment, connection: &Connection) -> Result<Self> {
         Ok(Self { wire: connection.wire(env, PATIENCE)? })
     }

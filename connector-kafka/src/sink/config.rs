@@ -164,7 +164,7 @@ impl SinkOptions {
             return Err(error("properties.acks", reason.to_owned()));
         }
         if exactly_once {
-            connection.refuse_unspoken().map_err(named)?;
+            connection.transport().map_err(named)?;
         }
         let client = self.client(client);
         Ok(SinkConfig { options: self.clone(), key, connection, client, transactions })
@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn exactly_once_is_refused_with_a_security_property_that_the_wire_client_does_not_speak() {
         for (name, value) in
-            [("security.protocol", "SASL_SSL"), ("sasl.mechanism", "PLAIN"), ("ssl.ca.location", "x")]
+            [("security.protocol", "tls"), ("sasl.kerberos.principal", "x"), ("sasl.mechanism", "PLAIN")]
         {
             let error = refused(&with(name, value));
             assert!(error.contains(&format!("sink.properties.{name}")), "{error}");
@@ -307,6 +307,25 @@ mod tests {
             ..with("sasl.mechanism", "PLAIN")
         };
         assert!(weaker.checked(false, &error).is_ok());
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn a_build_without_tls_names_the_feature_whatever_the_guarantee() {
+        for guarantee in
+            [DeliveryGuarantee::None, DeliveryGuarantee::AtLeastOnce, DeliveryGuarantee::ExactlyOnce]
+        {
+            let mut options = with("security.protocol", "ssl");
+            options.delivery_guarantee = guarantee;
+            if guarantee != DeliveryGuarantee::ExactlyOnce {
+                options.transactional_id_prefix = None;
+            }
+            let error = refused(&options);
+            assert!(
+                error.contains("sink.properties.security.protocol") && error.contains("`tls`"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -9,7 +9,6 @@ use connector_api::{Error, MessageBatch, Result};
 
 use super::config::{SinkConfig, SinkOptions};
 use super::{KafkaSink, start};
-use crate::wire::Wire;
 
 /// Makes Kafka sinks from options.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,13 +44,12 @@ impl SinkFactory<MessageBatch> for KafkaSinkFactory {
             let wire = config.connection.wire(&context.env, PATIENCE)?;
             return start::speaks(transactions, &wire).await.map(drop).map_err(refuse);
         }
-        if config.connection.refuse_unspoken().is_err() {
+        let Ok(wire) = config.connection.wire(&context.env, PATIENCE) else {
             // What our own client does not speak, librdkafka is asked.
             let producer = super::producer::Producer::open(&context.env, &config.client).map_err(refuse)?;
             let topic = config.options.topic.as_deref().unwrap_or_default();
             return producer.partitions(topic).await.map(drop).map_err(refuse);
-        }
-        let wire = Wire::new(context.env.clone(), &config.connection.bootstrap_servers, PATIENCE);
+        };
         let asked = wire.cluster().await;
         asked.map(drop).map_err(|e| options.error("bootstrap_servers", e.to_string()))
     }

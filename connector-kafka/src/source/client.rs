@@ -30,6 +30,7 @@ use super::error::{SourceError, is_gone};
 use super::metrics::{COMMITS_FAILED, count};
 use super::offsets::TopicPartition;
 use super::unsafe_queue::PartitionQueue;
+use crate::security::Tokens;
 
 /// Crash point: a checkpoint is complete, its offsets are not committed to the group.
 pub(super) const BEFORE_COMMIT: &str = "kafka-source/before-group-commit";
@@ -406,8 +407,9 @@ impl Shared {
                 client.set(name, total.clamp(64 << 10, most).to_string());
             }
         }
+        let context = Context::new(Tokens::of(&self.env, &client));
         let listener: Arc<dyn Listener> = Arc::new(Ears(Arc::downgrade(self)));
-        let consumer: Arc<Consuming> = Arc::new(client.create_with_context(Context::new(listener))?);
+        let consumer: Arc<Consuming> = Arc::new(client.create_with_context(context.listening(listener))?);
         let pump = pump(Arc::downgrade(&consumer), Arc::downgrade(self), self.env.clone());
         work.pump = Some(self.env.spawner.spawn("serve the Kafka client", Box::pin(pump)));
         work.consumer = Some(Arc::clone(&consumer));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use connector_api::env::Environment;
 use connector_api::{Error, Result};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -14,6 +15,11 @@ use super::context::Context;
 use super::error::{SourceError, is_gone};
 use super::offsets::TopicPartition;
 use super::subscribe::ClusterTopics;
+use crate::security::Tokens;
+
+/// How often, and how long each time, a client is asked what it met.
+const MET: usize = 32;
+const MOMENT: Duration = Duration::from_millis(5);
 
 /// A client that reads nothing and asks.
 pub(super) struct Cluster {
@@ -24,7 +30,7 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// Makes the client; connects when it is first asked.
-    pub(super) fn new(config: &SourceConfig) -> Result<Self> {
+    pub(super) fn new(config: &SourceConfig, env: &Environment) -> Result<Self> {
         let mut client = config.client.clone();
         client
             .set("client.id", format!("{}-enumerator", config.client_id))
@@ -32,7 +38,7 @@ impl Cluster {
         if let Some(group) = &config.group {
             client.set("group.id", group);
         }
-        let context = Context::default();
+        let context = Context::new(Tokens::of(env, &client));
         let consumer = client
             .create_with_context(context.clone())
             .map_err(|e| Error::connector("make", "a Kafka client", None, SourceError::client(e)))?;
@@ -41,12 +47,18 @@ impl Cluster {
 
     /// An error of a call, with what the client met meanwhile.
     fn failed(&self, operation: &'static str, target: impl Into<String>, source: KafkaError) -> Error {
-        // What it met waits in its queue.
-        for _ in 0..16 {
-            let _ = self.consumer.poll(Duration::ZERO);
+        // What it met waits in its queue, among lines of its log, or comes a moment later than the call's end.
+        for _ in 0..MET {
+            let _ = self.consumer.poll(MOMENT);
+            if self.context.is_refused() {
+                break;
+            }
         }
-        let before = self.context.take_last();
-        Error::connector(operation, target, None, SourceError::Client { source, before })
+        let error = match self.context.take_last() {
+            Some(met) if met.is_refusal => SourceError::Refused(met.reason),
+            met => SourceError::Client { source, before: met.map(|met| met.reason) },
+        };
+        Error::connector(operation, target, None, error)
     }
 
     /// The ends of partitions: under read_committed the last stable offsets.

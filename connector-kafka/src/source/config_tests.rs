@@ -80,3 +80,12 @@ fn properties_that_guarantees_rest_on_are_refused_with_a_reason() {
         refused(properties, &format!("properties.{name}"), part);
     }
 }
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn a_build_without_tls_names_the_feature() {
+    for (name, value) in [("security.protocol", "sasl_ssl"), ("sasl.mechanism", "SCRAM-SHA-256")] {
+        let properties = json!({ "topics": ["a"], "properties": { name: value } });
+        refused(properties, &format!("properties.{name}"), "`tls` of connector-kafka");
+    }
+}

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use connector_api::env::Environment;
 use connector_api::{Error, Result};
 
 use super::cluster::Cluster;
@@ -33,8 +34,8 @@ pub(super) struct New {
 }
 
 /// Looks once. Blocks.
-pub(super) fn look(config: &SourceConfig, known: &Known, is_first: bool) -> Result<Look> {
-    let cluster = Cluster::new(config)?;
+pub(super) fn look(config: &SourceConfig, env: &Environment, known: &Known, is_first: bool) -> Result<Look> {
+    let cluster = Cluster::new(config, env)?;
     let now = config.subscriber.partitions(&cluster, is_first)?;
     let is_known = |at: &TopicPartition| known.get(&at.topic).is_some_and(|all| all.contains(&at.partition));
     let gone = known

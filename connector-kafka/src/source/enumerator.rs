@@ -100,8 +100,9 @@ impl KafkaEnumerator {
             }
             let begun = env.clock.monotonic();
             loop {
-                let (config_of_look, known) = (Arc::clone(&config), known.clone());
-                let work = move || Ok(look(&config_of_look, &known, is_first));
+                let known = known.clone();
+                let (config_of_look, env_of_look) = (Arc::clone(&config), env.clone());
+                let work = move || Ok(look(&config_of_look, &env_of_look, &known, is_first));
                 // The outer result is that of the task.
                 match env.blocking("looking for partitions", work).await? {
                     // Leaders of new topics are not known at once. Later looks are made again anyway.

@@ -125,11 +125,6 @@ pub(super) fn is_gone(code: Code) -> bool {
     matches!(code, Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition)
 }
 
-/// Whether it says that this client is not let in: then no connection ever succeeds.
-pub(super) fn is_refusal(code: Code) -> bool {
-    matches!(code, Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

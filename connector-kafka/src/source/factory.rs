@@ -41,7 +41,8 @@ impl SourceFactory<MessageBatch> for KafkaSourceFactory {
     /// The cluster answers, and the partitions that are named are there.
     async fn check(&self, options: &Options, context: &FactoryContext) -> Result<()> {
         let config = read(options)?;
-        let ask = move || config.subscriber.partitions(&Cluster::new(&config)?, true).map(|_| ());
+        let env = context.env.clone();
+        let ask = move || config.subscriber.partitions(&Cluster::new(&config, &env)?, true).map(|_| ());
         context.env.blocking("asking the cluster", ask).await
     }
 }

@@ -10,7 +10,7 @@ use kafka_protocol::protocol::{Encodable, HeaderVersion, StrBytes};
 
 use super::fields::{Fields, Reason};
 
-type Read<T> = Result<T, Reason>;
+pub(super) type Read<T> = Result<T, Reason>;
 
 /// A call: what is sent, and how the answer is read.
 pub(crate) trait Call: Sync {
@@ -28,7 +28,7 @@ pub(crate) trait Call: Sync {
     fn read(&self, answer: &mut Fields<'_>) -> Read<Self::Answer>;
 }
 
-fn text(text: &str) -> StrBytes {
+pub(super) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
@@ -334,5 +334,7 @@ pub(crate) const EVERY_READER: &[AnyReader] = &[
     |f| ListTransactions.read(f).map(drop),
     |f| EndTxn { id: "x", producer_id: 1, epoch: 1, commit: true }.read(f).map(drop),
     |f| InitProducerId { id: "x", timeout_ms: 1 }.read(f).map(drop),
+    |f| super::sasl::SaslHandshake("x").read(f).map(drop),
+    |f| super::sasl::SaslAuthenticate(bytes::Bytes::new()).read(f).map(drop),
     |f| DescribeConfig { broker: 1, key: "x" }.read(f).map(drop),
 ];

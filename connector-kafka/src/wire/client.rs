@@ -13,6 +13,7 @@ use super::calls::{
     ListTransactions, Metadata, Versions,
 };
 use super::connection::Connection;
+use super::transport::Transport;
 use crate::error::KafkaError;
 
 type Result<T> = std::result::Result<T, KafkaError>;
@@ -25,6 +26,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Wire {
     env: Environment,
     bootstrap: Arc<[String]>,
+    transport: Arc<Transport>,
     known: Arc<Mutex<Known>>,
     /// How long a call that fails in a way that may pass is tried again.
     patience: Duration,
@@ -40,11 +42,17 @@ struct Known {
 
 impl Wire {
     /// A client of the cluster at these addresses; connects to nothing yet.
-    pub(crate) fn new(env: Environment, bootstrap_servers: &str, patience: Duration) -> Self {
+    pub(crate) fn new(
+        env: Environment,
+        bootstrap_servers: &str,
+        transport: Transport,
+        patience: Duration,
+    ) -> Self {
         let addresses = bootstrap_servers.split(',').map(str::trim).filter(|address| !address.is_empty());
         // librdkafka takes addresses with the protocol in front.
         let addresses = addresses.map(|a| a.rsplit_once("://").map_or(a, |(_, address)| address).to_owned());
-        Self { env, bootstrap: addresses.collect(), known: Arc::default(), patience }
+        let (bootstrap, transport) = (addresses.collect(), Arc::new(transport));
+        Self { env, bootstrap, transport, known: Arc::default(), patience }
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
@@ -52,10 +60,13 @@ impl Wire {
     }
 
     async fn connection(&self, address: &str) -> Result<Connection> {
-        let free = self.known().free.get_mut(address).and_then(Vec::pop);
-        match free {
-            Some(connection) => Ok(connection),
-            None => Connection::open(address, &self.env.clock).await,
+        loop {
+            let free = self.known().free.get_mut(address).and_then(Vec::pop);
+            match free {
+                Some(connection) if connection.is_logged_in() => return Ok(connection),
+                Some(_) => {}
+                None => return Connection::open(address, &self.transport, &self.env).await,
+            }
         }
     }
 
@@ -80,6 +91,8 @@ impl Wire {
             for address in self.bootstrap.iter() {
                 match self.ask(address, call).await {
                     Ok(answer) => return Ok(answer),
+                    // The others refuse as well, and each refusal may count.
+                    Err(error) if error.is_refusal() => return Err(error),
                     Err(error) => last = error,
                 }
             }
@@ -103,6 +116,8 @@ impl Wire {
                         self.known().free.entry(address.clone()).or_default().push(connection);
                         return Ok(versions);
                     }
+                    // The others refuse as well, and each refusal may count.
+                    Err(error) if error.is_refusal() => return Err(error),
                     Err(error) => last = error,
                 }
             }

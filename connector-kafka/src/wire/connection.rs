@@ -5,14 +5,15 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_api::env::Clock;
+use connector_api::env::{Clock, Environment};
 use futures::future::{Either, select};
 use kafka_protocol::messages::ApiKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::calls::{ApiVersions, Call, Versions, encode};
 use super::fields::Fields;
+use super::sasl;
+use super::transport::{Stream, Transport, broken};
 use crate::error::KafkaError;
 
 /// How long a connection, and one answer, may take.
@@ -22,11 +23,13 @@ const LONGEST: u32 = 64 << 20;
 
 /// A connection. After an error it must not be used again: what comes then may be the answer to an earlier call.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     address: Arc<str>,
     clock: Arc<dyn Clock>,
     correlation: i32,
     pub(crate) versions: Versions,
+    /// The moment from which it is not used for another call: its login ends (KIP-368).
+    expires: Option<Duration>,
 }
 
 impl fmt::Debug for Connection {
@@ -36,23 +39,37 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects and asks what the broker speaks.
-    pub(crate) async fn open(address: &str, clock: &Arc<dyn Clock>) -> Result<Self, KafkaError> {
-        let broken = |source| KafkaError::Connection { address: address.to_owned(), source };
-        let connected = in_time(&**clock, address, "the connection", async {
-            let stream = TcpStream::connect(address).await.map_err(broken)?;
-            stream.set_nodelay(true).map_err(broken)?;
-            Ok(stream)
-        });
-        let stream = connected.await?;
-        let (address, clock) = (address.into(), clock.clone());
-        let mut this = Self { stream, address, clock, correlation: 0, versions: Versions::default() };
+    /// Connects, asks what the broker speaks, and logs in.
+    pub(crate) async fn open(
+        address: &str,
+        transport: &Transport,
+        env: &Environment,
+    ) -> Result<Self, KafkaError> {
+        let clock = env.clock.clone();
+        let stream = in_time(&*clock, address, "the connection", transport.connect(address)).await?;
+        let (address, versions) = (address.into(), Versions::default());
+        let mut this = Self { stream, address, clock, correlation: 0, versions, expires: None };
         let (code, versions) = this.send(&ApiVersions, ApiVersions::TRIED.1).await?;
         if code != 0 {
             return Err(KafkaError::Answer { api: ApiVersions::NAME, code });
         }
         this.versions = versions;
+        if let Some(sasl) = &transport.sasl {
+            let begun = env.clock.monotonic();
+            // What is in flight when the login ends must have its answer before; so not to the last moment.
+            let held = sasl::log_in(&mut this, sasl, env).await?;
+            this.expires = held.map(|held| begun + held * 4 / 5);
+        }
         Ok(this)
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether another call may be made.
+    pub(crate) fn is_logged_in(&self) -> bool {
+        self.expires.is_none_or(|expires| self.clock.monotonic() < expires)
     }
 
     /// Asks, in the latest version that both sides know.
@@ -97,11 +114,13 @@ impl Connection {
 
     async fn exchange(&mut self, api: &'static str, request: &[u8]) -> Result<Vec<u8>, KafkaError> {
         let address = &self.address;
-        let broken = |source| KafkaError::Connection { address: address.to_string(), source };
+        let broken = |source| broken(address, source);
         let length = u32::try_from(request.len()).unwrap_or(u32::MAX);
         let mut frame = length.to_be_bytes().to_vec();
         frame.extend_from_slice(request);
         self.stream.write_all(&frame).await.map_err(broken)?;
+        // TLS may hold back what was written.
+        self.stream.flush().await.map_err(broken)?;
         let length = self.stream.read_u32().await.map_err(broken)?;
         if length > LONGEST {
             let reason = format!("it claims {length} bytes, at most {LONGEST} are read").into();

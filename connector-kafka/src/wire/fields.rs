@@ -79,6 +79,17 @@ impl<'a> Fields<'a> {
         Ok(Some(text.to_owned()))
     }
 
+    /// Bytes; null is empty.
+    pub(crate) fn bytes(&mut self) -> Read<Vec<u8>> {
+        let length = self.count(true)?.unwrap_or(0);
+        Ok(self.slice(length)?.to_vec())
+    }
+
+    /// Whether everything was read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// A string that is never null.
     pub(crate) fn name(&mut self) -> Read<String> {
         self.text()?.ok_or_else(|| "a name is null".into())

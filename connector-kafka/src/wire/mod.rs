@@ -7,6 +7,11 @@ mod calls;
 mod client;
 mod connection;
 mod fields;
+mod sasl;
+#[cfg(feature = "tls")]
+mod tls;
+mod transport;
 
 pub(crate) use calls::Described;
 pub(crate) use client::{EndOf, Wire};
+pub(crate) use transport::Transport;

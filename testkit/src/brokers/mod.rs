@@ -50,7 +50,7 @@ mod watcher;
 
 pub use broker::Broker;
 pub use error::{BrokerError, Missing};
-pub use kafka::{Kafka, KafkaClient, Metadata};
+pub use kafka::{Authority, Identity, Kafka, KafkaClient, Metadata};
 pub use mode::Mode;
 pub use recipe::{Image, Node, Program, Recipe, Software};
 pub use s3::S3;

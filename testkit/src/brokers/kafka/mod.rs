@@ -1,12 +1,15 @@
 //! Apache Kafka: one node that is broker and controller.
 
 mod client;
+mod security;
 mod wire;
 
 use std::net::SocketAddr;
 
 pub use client::{KafkaClient, Metadata};
+pub use security::{Authority, Identity};
 
+use super::BrokerError;
 use super::recipe::{Image, Node, Program, Recipe, Software};
 
 /// 4.4.0 names an artifact that Central lacks.
@@ -23,6 +26,7 @@ const CLUSTER: &str = "dGVzdGtpdC1jbHVzdGVyMQ";
 #[derive(Clone, Debug, Default)]
 pub struct Kafka {
     behind: Option<SocketAddr>,
+    secured: Option<security::Secured>,
     properties: Vec<(String, String)>,
 }
 
@@ -32,6 +36,20 @@ impl Kafka {
     /// The port that a proxy forwards to.
     pub const PROXIED: &'static str = "proxied";
     const CONTROLLER: &'static str = "controller";
+    /// Of a [secured](Self::secured) broker: the port that wants a login by SASL, without TLS.
+    pub const LOGIN: &'static str = "login";
+    /// Of a [secured](Self::secured) broker: the port that speaks TLS and wants no login.
+    pub const ENCRYPTED: &'static str = "encrypted";
+    /// Of a [secured](Self::secured) broker: the port that speaks TLS and wants a certificate of the client.
+    pub const MUTUAL: &'static str = "mutual";
+    /// Of a [secured](Self::secured) broker: the port that speaks TLS and wants a login by SASL.
+    pub const SECURED: &'static str = "secured";
+    /// The one user of a [secured](Self::secured) broker, by PLAIN and by SCRAM.
+    pub const USER: &'static str = "ada";
+    /// The user's password.
+    pub const PASSWORD: &'static str = "pencil-and-paper";
+    /// The scope that a token must have, for OAUTHBEARER with tokens that nobody signed.
+    pub const SCOPE: &'static str = "kafka";
 
     /// Kafka as it is.
     pub fn new() -> Self {
@@ -68,6 +86,18 @@ impl Kafka {
         self
     }
 
+    /// Opens ports with TLS and logins besides: [`LOGIN`](Self::LOGIN), [`ENCRYPTED`](Self::ENCRYPTED), [`MUTUAL`](Self::MUTUAL) and
+    /// [`SECURED`](Self::SECURED). The broker's certificate is the authority's and names 127.0.0.1 only. Logins are by PLAIN,
+    /// SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER.
+    ///
+    /// # Errors
+    ///
+    /// No certificate could be made.
+    pub fn secured(mut self, authority: &Authority) -> Result<Self, BrokerError> {
+        self.secured = Some(security::Secured::by(authority)?);
+        Ok(self)
+    }
+
     fn properties(&self, node: &Node, log_dirs: &str) -> Vec<(String, String)> {
         let (direct, proxied) = (node.port(Self::DIRECT), node.port(Self::PROXIED));
         let controller = node.port(Self::CONTROLLER);
@@ -77,6 +107,13 @@ impl Kafka {
             "DIRECT://{bind}:{direct},PROXIED://{bind}:{proxied},CONTROLLER://127.0.0.1:{controller}"
         );
         let advertised = format!("DIRECT://127.0.0.1:{direct},PROXIED://{behind}");
+        let protocols = "CONTROLLER:PLAINTEXT,DIRECT:PLAINTEXT,PROXIED:PLAINTEXT";
+        let more = self.secured.as_ref().map(|_| security::listeners(node)).unwrap_or_default();
+        let [listeners, advertised, protocols] = [
+            format!("{listeners}{}", more[0]),
+            format!("{advertised}{}", more[1]),
+            format!("{protocols}{}", more[2]),
+        ];
         let voters = format!("1@127.0.0.1:{controller}");
         let ours: &[(&str, &str)] = &[
             ("process.roles", "broker,controller"),
@@ -85,7 +122,7 @@ impl Kafka {
             ("listeners", &listeners),
             ("advertised.listeners", &advertised),
             ("controller.listener.names", "CONTROLLER"),
-            ("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,DIRECT:PLAINTEXT,PROXIED:PLAINTEXT"),
+            ("listener.security.protocol.map", &protocols),
             // Not through the proxy: its faults are for clients.
             ("inter.broker.listener.name", "DIRECT"),
             ("log.dirs", log_dirs),
@@ -111,6 +148,7 @@ impl Kafka {
         ];
         let mut all: Vec<(String, String)> =
             ours.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        all.extend(self.secured.iter().flat_map(security::properties));
         for (key, value) in &self.properties {
             all.retain(|(known, _)| known != key);
             all.push((key.clone(), value.clone()));
@@ -157,7 +195,16 @@ impl Recipe for Kafka {
     }
 
     fn ports(&self) -> &'static [&'static str] {
-        &[Self::DIRECT, Self::PROXIED, Self::CONTROLLER]
+        const ALL: &[&str] = &[
+            Kafka::DIRECT,
+            Kafka::PROXIED,
+            Kafka::CONTROLLER,
+            Kafka::LOGIN,
+            Kafka::ENCRYPTED,
+            Kafka::MUTUAL,
+            Kafka::SECURED,
+        ];
+        if self.secured.is_some() { ALL } else { &ALL[..3] }
     }
 
     fn files(&self, node: &Node) -> Vec<(&'static str, String)> {
@@ -176,6 +223,10 @@ impl Recipe for Kafka {
 
     fn once(&self, _node: &Node) -> Vec<Program> {
         let arguments = ["format", "--cluster-id", CLUSTER, "--config", "server.properties"];
+        let mut arguments: Vec<_> = arguments.map(str::to_owned).into();
+        if self.secured.is_some() {
+            arguments.extend(security::format_arguments());
+        }
         vec![Program::new("kafka.tools.StorageTool", arguments)]
     }
 
