@@ -34,7 +34,7 @@ impl Cluster {
         if let Some(bootstrap) = bootstrap {
             return Ok(Self { bootstrap: bootstrap.to_owned(), _own: None });
         }
-        let own = Broker::start(Kafka::new()).map_err(|e| e.to_string())?;
+        let own = Broker::start(Kafka::new().for_load()).map_err(|e| e.to_string())?;
         Ok(Self { bootstrap: own.address().to_string(), _own: Some(own) })
     }
 }

@@ -98,9 +98,9 @@ fn run(arguments: &Arguments) -> Result {
 fn ours(arguments: &Arguments, bootstrap: &str, topic: &str, size: usize, records: u64) -> Result {
     let sink = KafkaSink::new(&SinkOptions::topic(bootstrap, topic)).map_err(|e| e.to_string())?;
     let buffer = Bytes::from(vec![b'x'; size * ROWS as usize]);
-    let span = |row: usize| Span::new(row * size, (row + 1) * size);
-    let batch = MessageBatch::from_spans(buffer, (0..ROWS as usize).map(span).collect())
-        .map_err(|e| e.to_string())?;
+    let size = size as u32;
+    let spans = (0..ROWS as u32).map(|row| Span::new(row * size, (row + 1) * size));
+    let batch = MessageBatch::from_spans(buffer, spans.collect()).map_err(|e| e.to_string())?;
     let source = Generator {
         splits: 1,
         batches: records / ROWS,

@@ -28,6 +28,7 @@ pub struct Kafka {
     behind: Option<SocketAddr>,
     secured: Option<security::Secured>,
     properties: Vec<(String, String)>,
+    for_load: bool,
 }
 
 impl Kafka {
@@ -76,6 +77,14 @@ impl Kafka {
     #[must_use]
     pub fn behind(mut self, proxy: SocketAddr) -> Self {
         self.behind = Some(proxy);
+        self
+    }
+
+    /// Lets the broker take the memory and the compiler that it has in production: for measurements. It starts as fast, and takes its
+    /// processors from what it is measured with only while it warms up.
+    #[must_use]
+    pub fn for_load(mut self) -> Self {
+        self.for_load = true;
         self
     }
 
@@ -180,17 +189,15 @@ impl Recipe for Kafka {
 "#
         );
         // The serial collector and the first compiler: a test broker lives for seconds, beside others on few cores.
-        let jvm = [
-            "-Xms128m",
-            "-Xmx384m",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
+        let modest = ["-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+        let strong = ["-Xms1g", "-Xmx1g", "-XX:+UseG1GC"];
+        let common = [
             "-Djava.awt.headless=true",
             "-Djava.net.preferIPv4Stack=true",
             "-Dlog4j2.configurationFile=log4j2.properties",
-        ]
-        .map(str::to_owned)
-        .to_vec();
+        ];
+        let size = if self.for_load { &strong[..] } else { &modest[..] };
+        let jvm = size.iter().chain(&common).map(|word| (*word).to_owned()).collect();
         Software::Jars { pom, jvm }
     }
 
