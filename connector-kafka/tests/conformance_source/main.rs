@@ -11,13 +11,14 @@ use connector_api::env::Environment;
 use connector_api::factory::Span;
 use connector_api::source::{BoxSource, erase};
 use connector_api::{Error, MessageBatch, Result};
-use connector_kafka::source::{KafkaSource, Offsets, SourceOptions};
+use connector_kafka::source::{CRASH_POINTS, KafkaSource, Offsets, SourceOptions};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use testkit::brokers::{Broker, Kafka};
+use testkit::crash::CrashTable;
 use testkit::{Capabilities, Capability, SourceContext, TestRow};
 
 const WAIT: Duration = Duration::from_secs(30);
@@ -73,8 +74,7 @@ impl SourceContext for KafkaContext {
 
     fn capabilities(&self) -> Capabilities {
         // The suite's rows begin at the time 0, which the client that writes them takes for "now": the times of rows are proved
-        // by the tests of the source instead. Crash points are not declared: the checks count how often each is reached and die at
-        // every one of them in turn, and on a real broker no two runs count the same.
+        // by the tests of the source instead.
         if self.is_bounded {
             Capabilities::of([Capability::Bounded])
         } else {
@@ -95,6 +95,11 @@ impl SourceContext for KafkaContext {
             ..SourceOptions::topics(address, [self.topic.as_str()])
         };
         Ok(erase(KafkaSource::new(&options)?))
+    }
+
+    fn crash_points(&self) -> Option<CrashTable> {
+        let points = CRASH_POINTS.iter().chain(connector_base::reader::CRASH_POINTS);
+        Some(CrashTable { readme: include_str!("../../README.md"), reached: points.copied().collect() })
     }
 
     async fn append(&mut self, _: &Environment, split: u32, rows: &[TestRow]) -> Result<()> {
