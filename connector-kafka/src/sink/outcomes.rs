@@ -48,7 +48,7 @@ pub(crate) const STANDINGS: &[StandingRow] = &[
         standing: Standing::Committing,
         found: "`PrepareCommit`; same producer, epoch and begin",
         outcome: "waits for `CompleteCommit`, then `AlreadyCommitted`; `Retry` after 10 s",
-        shown: "table",
+        shown: "injected",
     },
     StandingRow {
         standing: Standing::Committed,
@@ -85,7 +85,7 @@ pub(crate) const STANDINGS: &[StandingRow] = &[
         standing: Standing::Refused,
         found: "an error that waiting does not change, such as TRANSACTIONAL_ID_AUTHORIZATION_FAILED",
         outcome: "`Fatal`",
-        shown: "table",
+        shown: "injected",
     },
 ];
 
@@ -143,22 +143,22 @@ const fn row(code: i16, name: &'static str, next: Next, shown: &'static str) -> 
 /// What EndTxn may be answered. Any other code is refused: a path for it would be a guess.
 pub(crate) const ANSWERS: &[AnswerRow] = &[
     row(0, "NONE", Next::Done, "broker"),
-    row(51, "CONCURRENT_TRANSACTIONS", Next::Again, "table"),
-    row(14, "COORDINATOR_LOAD_IN_PROGRESS", Next::Again, "table"),
-    row(15, "COORDINATOR_NOT_AVAILABLE", Next::Again, "table"),
-    row(16, "NOT_COORDINATOR", Next::Again, "table"),
-    row(7, "REQUEST_TIMED_OUT", Next::Again, "table"),
+    row(51, "CONCURRENT_TRANSACTIONS", Next::Again, "injected"),
+    row(14, "COORDINATOR_LOAD_IN_PROGRESS", Next::Again, "injected"),
+    row(15, "COORDINATOR_NOT_AVAILABLE", Next::Again, "injected"),
+    row(16, "NOT_COORDINATOR", Next::Again, "injected"),
+    row(7, "REQUEST_TIMED_OUT", Next::Again, "injected"),
     row(48, "INVALID_TXN_STATE", Next::Look, "broker"),
     row(90, "PRODUCER_FENCED", Next::Look, "broker"),
-    row(47, "INVALID_PRODUCER_EPOCH", Next::Look, "table"),
+    row(47, "INVALID_PRODUCER_EPOCH", Next::Look, "injected"),
     row(49, "INVALID_PRODUCER_ID_MAPPING", Next::Look, "broker"),
-    row(59, "UNKNOWN_PRODUCER_ID", Next::Look, "table"),
-    row(105, "TRANSACTIONAL_ID_NOT_FOUND", Next::Look, "table"),
-    row(120, "TRANSACTION_ABORTABLE", Next::Look, "table"),
-    row(53, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", Next::Refuse, "table"),
-    row(31, "CLUSTER_AUTHORIZATION_FAILED", Next::Refuse, "table"),
-    row(35, "UNSUPPORTED_VERSION", Next::Refuse, "table"),
-    row(42, "INVALID_REQUEST", Next::Refuse, "table"),
+    row(59, "UNKNOWN_PRODUCER_ID", Next::Look, "injected"),
+    row(105, "TRANSACTIONAL_ID_NOT_FOUND", Next::Look, "injected"),
+    row(120, "TRANSACTION_ABORTABLE", Next::Look, "injected"),
+    row(53, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", Next::Refuse, "injected"),
+    row(31, "CLUSTER_AUTHORIZATION_FAILED", Next::Refuse, "injected"),
+    row(35, "UNSUPPORTED_VERSION", Next::Refuse, "injected"),
+    row(42, "INVALID_REQUEST", Next::Refuse, "injected"),
 ];
 
 /// What follows from an answer to EndTxn.
@@ -170,7 +170,7 @@ impl Next {
     const fn outcome(self) -> &'static str {
         match self {
             Self::Done => "waits for `CompleteCommit`, then `Committed`; `Retry` after 10 s",
-            Self::Again => "asked again within 30 s, then `Retry`",
+            Self::Again => "asked again, for at most 30 s; then `Retry`",
             Self::Look => "looked at again, and judged by the table above; still open: `Fatal`",
             Self::Refuse => "`Fatal`",
         }
@@ -187,7 +187,7 @@ pub fn outcome_tables() -> String {
     for AnswerRow { code, name, next, shown } in ANSWERS {
         text += &format!("| {name} | {code} | {} | {shown} |\n", next.outcome());
     }
-    text += &format!("| any other | | {} | table |\n", Next::Refuse.outcome());
+    text += &format!("| any other | | {} | injected |\n", Next::Refuse.outcome());
     text
 }
 

@@ -4,6 +4,7 @@
 #[path = "../support/broker.rs"]
 mod broker;
 mod faults;
+mod forged;
 mod hand;
 #[path = "../support/java.rs"]
 mod java;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     trials.extend(kills::trials());
     trials.extend(jobs::trials());
     trials.extend(faults::trials());
+    trials.extend(forged::trials());
     trials.extend(rows::trials());
     trials.extend(keys::trials());
     let code = libtest_mimic::run(&libtest_mimic::Arguments::from_args(), trials).exit_code();
