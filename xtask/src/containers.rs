@@ -46,8 +46,8 @@ const LOG4J: &str = r#"Configuration:
         - ref: STDOUT
 "#;
 
-/// Builds the image, runs the tests, and stops the daemon whatever came out.
-pub(crate) fn run() -> Result {
+/// Builds the image, runs the tests or this command, and stops the daemon whatever came out.
+pub(crate) fn run(instead: &[String]) -> Result {
     for (program, package) in
         [("dockerd", "docker.io iptables"), ("jlink", "default-jdk-headless"), ("mvn", "maven")]
     {
@@ -58,28 +58,31 @@ pub(crate) fn run() -> Result {
         })?;
     }
     // The tests on processes put the jars into the cache.
-    shell::run(tests())?;
+    shell::run(tests(&[]))?;
     let dir = PathBuf::from(shell::output(command("mktemp", ["-d", "-t", "containers-XXXXXX"]))?.trim());
-    let done = with_daemon(&dir);
+    let done = with_daemon(&dir, instead);
     let removed = fs::remove_dir_all(&dir).map_err(|e| format!("{} is left behind: {e}", dir.display()));
     done.and(removed)
 }
 
-fn tests() -> Command {
-    let mut tests = shell::cargo(["test", "-p", "testkit", "--all-features", "--test", "brokers"]);
+fn tests(instead: &[String]) -> Command {
+    let mut tests = match instead {
+        [] => shell::cargo(["test", "--workspace", "--all-features", "--test", "brokers"]),
+        [program, arguments @ ..] => command(program, arguments),
+    };
     // Nothing may be ignored.
     tests.env("CI", "true").env_remove("TESTKIT_BROKERS");
     tests
 }
 
-fn with_daemon(dir: &Path) -> Result {
+fn with_daemon(dir: &Path, instead: &[String]) -> Result {
     let image = root_of_image(dir)?;
     let host = format!("unix://{}/docker.sock", dir.display());
     let daemon = Daemon::start(dir, &host)?;
     let mut import = docker(&host, ["import", "--change", r#"CMD ["/bin/sh", "/run.sh"]"#]);
     import.args(["--change", "VOLUME /var/lib/kafka/data"]).arg(image).arg(IMAGE).stdout(Stdio::null());
     let tested = shell::run(import).and_then(|()| {
-        let mut tests = tests();
+        let mut tests = tests(instead);
         tests.env("DOCKER_HOST", &host).env("TESTKIT_BROKERS", "container").env("TESTKIT_KAFKA_IMAGE", IMAGE);
         shell::run(tests)
     });

@@ -44,7 +44,11 @@ enum Task {
     /// mutants of the coordinators.
     Soak(soak::Arguments),
     /// The broker tests of testkit on containers, with a Docker daemon and an image of our own; needs root.
-    Containers,
+    Containers {
+        /// A command to run there in place of testkit's own tests, such as `-- cargo test --workspace --all-features --test security`.
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
     /// Writes (or with --check compares) the listing of connector-api's public items, docs/api/connector-api.txt.
     Api {
         /// Fail when the listing in the tree differs from the code.
@@ -65,7 +69,7 @@ fn main() -> ExitCode {
         Task::Bench(arguments) => bench::run(&arguments),
         Task::RealData(arguments) => real_data::run(&arguments),
         Task::Soak(arguments) => soak::run(&arguments),
-        Task::Containers => containers::run(),
+        Task::Containers { command } => containers::run(&command),
         Task::Api { check: true } => checks::api::check(),
         Task::Api { check: false } => checks::api::write(),
         Task::Twins => twins(),

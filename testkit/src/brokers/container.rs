@@ -26,7 +26,7 @@ const PULL_AND_CREATE: Duration = Duration::from_secs(10 * 60);
 /// A container and the runtime that its client lives on.
 pub(crate) struct Container {
     name: &'static str,
-    runtime: Runtime,
+    runtime: Own,
     /// There until the drop.
     container: Option<ContainerAsync<GenericImage>>,
 }
@@ -203,12 +203,33 @@ async fn sweep() -> Result<(), BrokerError> {
     Ok(())
 }
 
-fn runtime() -> Result<Runtime, BrokerError> {
-    let built = Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    built.map_err(super::error::doing("start a runtime"))
+/// A runtime of our own, which may be dropped inside of another.
+struct Own(Option<Runtime>);
+
+impl Own {
+    fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        match &self.0 {
+            Some(runtime) => runtime.block_on(work),
+            None => unreachable!("it is there until the drop"),
+        }
+    }
 }
 
-fn on<T: Send>(runtime: &Runtime, work: impl Future<Output = T> + Send) -> T {
+impl Drop for Own {
+    fn drop(&mut self) {
+        // A plain drop waits for its threads, which is refused inside of another runtime.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn runtime() -> Result<Own, BrokerError> {
+    let built = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    Ok(Own(Some(built.map_err(super::error::doing("start a runtime"))?)))
+}
+
+fn on<T: Send>(runtime: &Own, work: impl Future<Output = T> + Send) -> T {
     apart(|| runtime.block_on(work))
 }
 
