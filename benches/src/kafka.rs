@@ -117,7 +117,7 @@ pub fn fill(bootstrap: &str, topic: &str, partitions: i32, size: usize, records:
     // Topics come into being when they are asked for; with one partition, and without what `create` says.
     let _ = delete(bootstrap, topic);
     while create(bootstrap, topic, partitions).is_err() {
-        std::thread::sleep(Duration::from_millis(100));
+        crate::sleep(Duration::from_millis(100));
     }
     let producer: BaseProducer =
         client(bootstrap).set("linger.ms", "20").set("batch.size", "500000").create().map_err(text)?;

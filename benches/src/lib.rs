@@ -23,6 +23,12 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
+/// Waits, outside of what is measured.
+#[allow(clippy::disallowed_methods)]
+pub fn sleep(time: std::time::Duration) {
+    std::thread::sleep(time);
+}
+
 /// The end of a measuring program.
 pub fn exit(done: Result) -> std::process::ExitCode {
     match done {

@@ -21,10 +21,11 @@ fn main() -> ExitCode {
     if std::env::var_os(ORPHAN).is_some() {
         return start_and_wait_for_ever();
     }
-    let tests: [(&str, Test); 5] = [
+    let tests: [(&str, Test); 6] = [
         ("data_is_kept_through_sigkill_and_restart_on_the_same_ports", kill_and_restart),
         ("a_frozen_broker_answers_again_after_resume", pause_and_resume),
         ("two_brokers_run_side_by_side", two_brokers),
+        ("a_broker_starts_and_ends_inside_a_runtime", inside_a_runtime),
         ("a_client_behind_the_proxy_stays_behind_it", behind_a_proxy),
         ("a_broker_that_dies_at_start_shows_its_log", dies_at_start),
     ];
@@ -61,6 +62,16 @@ fn kill_and_restart() -> Result<(), Failed> {
     drop(kafka);
     assert!(!dir.is_some_and(|dir| dir.exists()), "the data was left behind");
     Ok(())
+}
+
+/// A container has a runtime of its own, which must not be in the way of the caller's.
+fn inside_a_runtime() -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    runtime.block_on(async {
+        let kafka = Broker::start(Kafka::new())?;
+        assert!(topics(kafka.address())?.is_empty());
+        Ok(())
+    })
 }
 
 fn pause_and_resume() -> Result<(), Failed> {

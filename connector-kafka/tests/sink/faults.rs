@@ -21,7 +21,11 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         broker::trial("what_was_prepared_outlives_a_kill_of_the_broker", broker_dies),
         broker::trial("clusters_of_every_transaction_version_that_is_taken_were_tried", versions),
-        broker::trial("a_commit_whose_answer_is_lost_is_committed_once", answer_lost),
+        broker::trial("a_commit_whose_answer_is_swallowed_is_committed_once", answer_swallowed),
+        broker::trial(
+            "a_commit_whose_connection_is_reset_before_the_answer_is_committed_once",
+            answer_cut_off,
+        ),
         broker::trial("a_cluster_that_can_t_be_reached_is_a_reason_to_try_again", unreachable),
     ]
 }
@@ -60,14 +64,21 @@ async fn broker_dies() -> Result<(), Failed> {
     Ok(())
 }
 
-/// EndTxn reaches the broker, and its answer is swallowed.
-async fn answer_lost() -> Result<(), Failed> {
+async fn answer_swallowed() -> Result<(), Failed> {
+    answer_lost("answer-swallowed", false).await
+}
+
+async fn answer_cut_off() -> Result<(), Failed> {
+    answer_lost("answer-cut-off", true).await
+}
+
+/// EndTxn reaches the broker, and its answer is swallowed; or the connection is reset once the broker has done it.
+async fn answer_lost(name: &'static str, is_reset: bool) -> Result<(), Failed> {
     let proxy = Arc::new(Proxy::listen()?);
     let kafka = Broker::start(Kafka::new().behind(proxy.address()))?;
     proxy.forward_to(kafka.address_of(Kafka::PROXIED));
     let direct = kafka.address().to_string();
-    let prepared =
-        Process::open(&options(&direct, "answer-lost"), context(1, 1)).await?.prepare(&["once"]).await?;
+    let prepared = Process::open(&options(&direct, name), context(1, 1)).await?.prepare(&["once"]).await?;
     let mut context: WriterContext = context(1, 2);
     let (swallowing, hit) = (proxy.clone(), Arc::new(AtomicBool::new(false)));
     let once = hit.clone();
@@ -76,14 +87,33 @@ async fn answer_lost() -> Result<(), Failed> {
             swallowing.black_hole(Direction::ToClient, Reach::Existing);
         }
     });
-    let mut second =
-        Process::committing(&options(&proxy.address().to_string(), "answer-lost"), context).await?;
-    match second.commit(&prepared).await? {
+    let mut second = Process::committing(&options(&proxy.address().to_string(), name), context).await?;
+    let begun = tokio::time::Instant::now();
+    let resetting = async {
+        if is_reset {
+            let connection = Connection { bootstrap_servers: direct.clone(), properties: Default::default() };
+            let transactions = Transactions::of(&env(), &connection)?;
+            while transactions.describe(&prepared.transactional_id).await?.is_none_or(|found| found.is_open())
+            {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            proxy.reset_all();
+        }
+        Ok::<_, Failed>(())
+    };
+    let (committed, reset) = futures::join!(second.commit(&prepared), resetting);
+    reset?;
+    match committed? {
         Outcome::Committed => {}
         other => return Err(format!("{other:?}").into()),
     }
-    ensure!(hit.load(Ordering::SeqCst), "no answer was swallowed");
-    let values = broker::values_at(&direct, "answer-lost")?;
+    ensure!(hit.load(Ordering::SeqCst), "no answer was lost");
+    ensure!(
+        !is_reset || begun.elapsed() < Duration::from_secs(9),
+        "it waited {:?} for an answer",
+        begun.elapsed()
+    );
+    let values = broker::values_at(&direct, name)?;
     ensure!(values == ["once"], "{values:?}");
     Ok(())
 }
