@@ -33,6 +33,8 @@ const BELOW: &[(&str, &[&str])] = &[
             "connector-formats",
             "connector-kafka",
             "connector-runtime",
+            // For brokers to measure on.
+            "testkit",
         ],
     ),
     // What an engine's author copies: the library knows no connector, the program beside it moves files.
