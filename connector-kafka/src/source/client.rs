@@ -27,7 +27,6 @@ use callbacks::{Ears, pump};
 use super::config::SourceConfig;
 use super::context::{Context, Listener};
 use super::error::{SourceError, is_gone};
-use super::metrics::{COMMITS_FAILED, count};
 use super::offsets::TopicPartition;
 use super::unsafe_queue::PartitionQueue;
 use crate::security::Tokens;
@@ -57,7 +56,7 @@ pub(super) enum Op {
     Pause(TopicPartition, bool),
     Watermarks(TopicPartition, oneshot::Sender<Result<(i64, i64)>>),
     Exists(TopicPartition, oneshot::Sender<Result<bool>>),
-    Commit(Vec<(TopicPartition, i64)>),
+    Commit(Offsets),
     Close(oneshot::Sender<()>),
 }
 
@@ -89,6 +88,16 @@ impl Drop for Assigned {
     }
 }
 
+/// The next offset of each partition.
+type Offsets = Vec<(TopicPartition, i64)>;
+
+/// Commits to the group.
+#[derive(Default)]
+struct Commits {
+    is_running: bool,
+    next: Option<Offsets>,
+}
+
 #[derive(Default)]
 struct Ops {
     queue: VecDeque<Op>,
@@ -113,6 +122,7 @@ pub(super) struct Shared {
     subtask: String,
     ops: Mutex<Ops>,
     work: Mutex<Work>,
+    commits: Mutex<Commits>,
     places: Mutex<HashMap<TopicPartition, Arc<Place>>>,
     /// Partitions that are read or about to be.
     expected: AtomicU64,
@@ -141,6 +151,7 @@ impl Client {
             subtask: subtask.to_string(),
             ops: Mutex::default(),
             work: Mutex::default(),
+            commits: Mutex::default(),
             places: Mutex::default(),
             expected: AtomicU64::new(0),
             broken: Mutex::default(),
@@ -263,7 +274,7 @@ impl Shared {
                         let answer = self.call(&work, "ask for", &at, ask);
                         let _ = reply.send(answer.map(|metadata| exists(&metadata, &at)));
                     }
-                    Op::Commit(offsets) => self.commit(&work, &offsets),
+                    Op::Commit(offsets) => self.commit(&work, offsets),
                     Op::Close(done) => {
                         close(&mut work);
                         let _ = done.send(());
@@ -375,16 +386,29 @@ impl Shared {
         }
     }
 
-    fn commit(&self, work: &Work, offsets: &[(TopicPartition, i64)]) {
-        let Some(consumer) = &work.consumer else { return };
-        let mut list = TopicPartitionList::with_capacity(offsets.len());
-        let added = offsets.iter().try_for_each(|(at, next)| {
-            list.add_partition_offset(&at.topic, at.partition, Offset::Offset(*next))
-        });
-        if let Err(error) = added.and_then(|()| consumer.commit(&list, CommitMode::Async)) {
-            tracing::warn!(%error, "committing offsets to the group failed");
-            count(COMMITS_FAILED, 1);
+    /// Commits on a thread of its own: the client tells how a commit ended to nobody but the caller that waits for it. One at a
+    /// time; of those that come meanwhile, the last is next.
+    fn commit(self: &Arc<Self>, work: &Work, offsets: Offsets) {
+        let Some(consumer) = work.consumer.clone() else { return };
+        {
+            let mut commits = locked(&self.commits);
+            if std::mem::replace(&mut commits.is_running, true) {
+                commits.next = Some(offsets);
+                return;
+            }
         }
+        let this = Arc::clone(self);
+        self.env.spawner.spawn_blocking(Box::new(move || {
+            let mut now = offsets;
+            loop {
+                callbacks::committed(&now, commit(&consumer, &now));
+                let mut commits = locked(&this.commits);
+                match commits.next.take() {
+                    Some(next) => now = next,
+                    None => return commits.is_running = false,
+                }
+            }
+        }));
     }
 
     /// The consumer, made when it is first needed: then it is known how many partitions share its memory.
@@ -446,6 +470,14 @@ impl Shared {
     }
 }
 
+fn commit(consumer: &Consuming, offsets: &Offsets) -> KafkaResult<()> {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for (at, next) in offsets {
+        list.add_partition_offset(&at.topic, at.partition, Offset::Offset(*next))?;
+    }
+    consumer.commit(&list, CommitMode::Sync)
+}
+
 /// Whether a partition is there. What is not known for now is.
 fn exists(metadata: &Metadata, at: &TopicPartition) -> bool {
     let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == &*at.topic) else { return false };
@@ -463,7 +495,7 @@ fn close(work: &mut Work) {
     work.waiting.clear();
     let Some(consumer) = work.consumer.take() else { return };
     let mut left = consumer;
-    // The pump holds it for moments. Whoever lets go last must be on a thread that may block: this one.
+    // The pump holds it for moments, and a commit until it is done. Whoever lets go last must be on a thread that may block: this one.
     for _ in 0..5_000 {
         match Arc::try_unwrap(left) {
             Ok(consumer) => return drop(consumer),

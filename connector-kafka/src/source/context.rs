@@ -1,12 +1,12 @@
-//! What the client calls back: errors, statistics, results of commits, its log.
+//! What the client calls back: errors, statistics, its log.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rdkafka::Statistics;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::{Statistics, TopicPartitionList};
+use rdkafka::error::KafkaError;
 
 use crate::error::is_refusal;
 use crate::security::Tokens;
@@ -17,8 +17,6 @@ pub(super) trait Listener: Send + Sync + 'static {
     fn refused(&self, why: &str);
     /// How far partitions go and were fetched.
     fn statistics(&self, statistics: &Statistics);
-    /// Offsets were committed, or were not.
-    fn committed(&self, offsets: &TopicPartitionList, result: KafkaResult<()>);
 }
 
 /// What the client calls back. Only within calls of `poll`.
@@ -96,10 +94,4 @@ impl ClientContext for Context {
     }
 }
 
-impl ConsumerContext for Context {
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        if let Some(listener) = &self.listener {
-            listener.committed(offsets, result);
-        }
-    }
-}
+impl ConsumerContext for Context {}

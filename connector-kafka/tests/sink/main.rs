@@ -9,6 +9,8 @@ mod hand;
 #[path = "../support/java.rs"]
 mod java;
 mod jobs;
+#[path = "../support/measured.rs"]
+mod kept;
 mod keys;
 mod kills;
 mod outcomes;
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
     if let Some(code) = prepared::child().or_else(kills::child) {
         return code;
     }
+    kept::keep();
     let mut trials = Vec::new();
     trials.extend(prepared::trials());
     trials.extend(outcomes::trials());

@@ -38,7 +38,20 @@ macro_rules! expect {
 
 const FOUND: Proof = Proof::TransactionCommitted;
 
+/// How often each end of a transaction was counted in this process; other tests count, too.
+fn counts() -> [u64; 4] {
+    use connector_kafka::sink::metrics as names;
+    [
+        names::TRANSACTIONS_COMMITTED,
+        names::TRANSACTIONS_FOUND_COMMITTED,
+        names::TRANSACTIONS_ABORTED,
+        names::TRANSACTIONS_LOST,
+    ]
+    .map(super::kept::counter)
+}
+
 async fn another_process() -> Result<(), Failed> {
+    let before = counts();
     let options = options("another-process")?;
     let mut first = Process::open(&options, context(1, 1)).await?;
     let prepared = first.prepare(&["a", "b"]).await?;
@@ -54,6 +67,8 @@ async fn another_process() -> Result<(), Failed> {
     ensure!(broker::values("another-process")? == ["a", "b"], "{:?}", broker::values("another-process")?);
     expect!(second.commit(&prepared).await?, Outcome::AlreadyCommitted { proof: FOUND });
     ensure!(second.sweep(&[]).await? == 0, "nothing is open any more");
+    let grown: Vec<bool> = counts().iter().zip(before).map(|(now, before)| *now > before).collect();
+    ensure!(grown[..3] == [true; 3], "committed, found and aborted were not all counted: {grown:?}");
     let java = super::java_values("another-process")?;
     ensure!(java == ["a", "b"], "a Java reader sees {java:?}");
     Ok(())
@@ -177,7 +192,9 @@ async fn unknown() -> Result<(), Failed> {
     let forgotten =
         KafkaCommittable { transactional_id: format!("{}9", prepared.transactional_id), ..prepared };
     let mut second = Process::committing(&options, context(1, 2)).await?;
+    let before = counts()[3];
     expect!(second.commit(&forgotten).await?, Outcome::Lost { .. });
+    ensure!(counts()[3] > before, "what was lost was not counted");
     Ok(())
 }
 

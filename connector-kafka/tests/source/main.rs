@@ -4,6 +4,9 @@
 mod broker;
 mod growth;
 mod host;
+#[path = "../support/measured.rs"]
+mod kept;
+mod measured;
 mod outage;
 mod reading;
 mod scale;
@@ -19,7 +22,9 @@ use testkit::brokers::{Kafka, trial};
 type Test = (&'static str, fn());
 
 fn main() -> ExitCode {
-    let all = [starts::TESTS, stops::TESTS, reading::TESTS, growth::TESTS, scale::TESTS].concat();
+    kept::keep();
+    let all =
+        [starts::TESTS, stops::TESTS, reading::TESTS, growth::TESTS, scale::TESTS, measured::TESTS].concat();
     let mut trials: Vec<Trial> = all.into_iter().map(wrapped).collect();
     // Last: they stop the broker that all share.
     trials.extend(outage::TESTS.iter().copied().map(wrapped));

@@ -1,21 +1,22 @@
-//! What the client calls back: errors that end everything, lag, results of commits.
+//! What the client calls back: errors that end everything, and lag; and how commits are counted.
 
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use connector_api::env::Environment;
+use rdkafka::Statistics;
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::{Offset, Statistics, TopicPartitionList};
 
 use super::super::config::Isolation;
 use super::super::context::Listener;
 use super::super::metrics::{
     COMMITS_FAILED, COMMITS_SUCCEEDED, COMMITTED_OFFSET, CURRENT_OFFSET, RECORDS_LAG, count,
 };
+use super::super::offsets::TopicPartition;
 use super::{Broken, Consuming, Shared, locked};
 
-/// How often errors, statistics and results of commits are fetched from the client.
+/// How often errors and statistics are fetched from the client.
 const PUMP: Duration = Duration::from_millis(200);
 /// Callbacks that are served at once.
 const PUMPED: usize = 64;
@@ -87,19 +88,17 @@ impl Listener for Ears {
         let labels = [("connector", "kafka".to_owned()), ("subtask", shared.subtask.clone())];
         metrics::gauge!(connector_api::metrics::PENDING_RECORDS, &labels).set(pending as f64);
     }
+}
 
-    fn committed(&self, offsets: &TopicPartitionList, result: KafkaResult<()>) {
-        let failed = result.is_err() || offsets.elements().iter().any(|element| element.error().is_err());
-        if failed {
-            tracing::warn!(?result, "committing offsets to the group failed");
-            return count(COMMITS_FAILED, 1);
-        }
-        count(COMMITS_SUCCEEDED, 1);
-        for element in offsets.elements() {
-            if let Offset::Offset(next) = element.offset() {
-                let split = format!("{}:{}", element.topic(), element.partition());
-                metrics::gauge!(COMMITTED_OFFSET, "connector" => "kafka", "split" => split).set(next as f64);
-            }
-        }
+/// Counts a commit to the group.
+pub(super) fn committed(offsets: &[(TopicPartition, i64)], result: KafkaResult<()>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "committing offsets to the group failed");
+        return count(COMMITS_FAILED, 1);
+    }
+    count(COMMITS_SUCCEEDED, 1);
+    for (at, next) in offsets {
+        metrics::gauge!(COMMITTED_OFFSET, "connector" => "kafka", "split" => at.to_string())
+            .set(*next as f64);
     }
 }
