@@ -1,9 +1,14 @@
 //! testkit's suites over this connector, on a real broker.
 #![allow(missing_docs, clippy::expect_used)]
 
+#[path = "../support/agreed.rs"]
+mod agreed;
 #[path = "../support/broker.rs"]
 mod broker;
 mod factory;
+#[allow(dead_code, reason = "each test program uses a part of it")]
+#[path = "../support/java.rs"]
+mod java;
 mod sink;
 
 use std::process::ExitCode;
@@ -27,7 +32,5 @@ fn main() -> ExitCode {
         .sink(|around| KafkaSinkContext::new(around, DeliveryGuarantee::ExactlyOnce))
         .named("kafka sink, at least once")
         .sink(|around| KafkaSinkContext::new(around, DeliveryGuarantee::AtLeastOnce));
-    let code = suite.main();
-    broker::stop();
-    code
+    agreed::end(suite.main())
 }

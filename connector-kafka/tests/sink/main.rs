@@ -1,6 +1,8 @@
 //! The sink against a real broker.
 #![allow(missing_docs, clippy::expect_used)]
 
+#[path = "../support/agreed.rs"]
+mod agreed;
 #[path = "../support/broker.rs"]
 mod broker;
 mod faults;
@@ -43,7 +45,5 @@ fn main() -> ExitCode {
     trials.extend(forged::trials());
     trials.extend(rows::trials());
     trials.extend(keys::trials());
-    let code = libtest_mimic::run(&libtest_mimic::Arguments::from_args(), trials).exit_code();
-    broker::stop();
-    code
+    agreed::end(libtest_mimic::run(&libtest_mimic::Arguments::from_args(), trials).exit_code())
 }

@@ -33,6 +33,13 @@ pub(crate) fn bootstrap() -> Result<String, Failed> {
     Ok(broker.as_ref().map(|broker| broker.address().to_string()).unwrap_or_default())
 }
 
+/// Where it is and its process, if it was started and is a process.
+pub(crate) fn running() -> Option<(String, u32)> {
+    let broker = lock();
+    let broker = broker.as_ref()?;
+    Some((broker.address().to_string(), broker.pid()?))
+}
+
 pub(crate) fn stop() {
     drop(lock().take());
 }
