@@ -1,6 +1,7 @@
 //! A Kafka to measure on, and what bare loops over the client do on it.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -15,6 +16,23 @@ use crate::Result;
 
 /// How long anything on the broker may take.
 pub const WAIT: Duration = Duration::from_secs(60);
+
+/// What every measurement on Kafka is told.
+#[derive(Debug, clap::Args)]
+pub struct Common {
+    /// A broker that runs; without it, one is started.
+    #[arg(long)]
+    pub bootstrap: Option<String>,
+    /// Where checkpoints go.
+    #[arg(long)]
+    pub dir: PathBuf,
+    /// Partitions of each topic.
+    #[arg(long, default_value_t = 4)]
+    pub partitions: i32,
+    /// How many pairs.
+    #[arg(long, default_value_t = crate::pairs::PAIRS)]
+    pub pairs: usize,
+}
 
 /// A broker that runs, or one of our own.
 #[derive(Debug)]

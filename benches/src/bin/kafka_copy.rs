@@ -1,12 +1,12 @@
 //! Topic to topic exactly once through `connect run`, against a bare loop that reads and produces in transactions of a second.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use benches::child::{self, Cost};
-use benches::kafka::{self, Cluster};
-use benches::pairs::{PAIRS, interleaved, verdict};
+use benches::kafka::{self, Cluster, Common};
+use benches::pairs::{interleaved, verdict};
 use benches::{Result, exit, now, programs};
 use clap::Parser;
 use rdkafka::Message;
@@ -40,21 +40,11 @@ transactional_id_prefix = "TO"
 
 #[derive(Parser)]
 struct Arguments {
-    /// A broker that runs; without it, one is started.
-    #[arg(long)]
-    bootstrap: Option<String>,
-    /// Where checkpoints go.
-    #[arg(long)]
-    dir: PathBuf,
+    #[command(flatten)]
+    common: Common,
     /// Records of 100 bytes.
     #[arg(long, default_value_t = 3_000_000)]
     records: u64,
-    /// Partitions of each topic.
-    #[arg(long, default_value_t = 4)]
-    partitions: i32,
-    /// How many pairs.
-    #[arg(long, default_value_t = PAIRS)]
-    pairs: usize,
     /// For the measured child: from which topic into which.
     #[arg(long, hide = true, num_args = 2)]
     child: Vec<String>,
@@ -65,20 +55,20 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result {
-    let cluster = Cluster::at(arguments.bootstrap.as_deref())?;
+    let cluster = Cluster::at(arguments.common.bootstrap.as_deref())?;
     let bootstrap = &*cluster.bootstrap;
     if let [from, to] = arguments.child.as_slice() {
         return bare(arguments, bootstrap, from, to);
     }
-    let dir = arguments.dir.join("kafka-copy");
-    let from = format!("bench-copy-{}-{}", arguments.records, arguments.partitions);
-    kafka::fill(bootstrap, &from, arguments.partitions, SIZE as usize, arguments.records)?;
+    let dir = arguments.common.dir.join("kafka-copy");
+    let from = format!("bench-copy-{}-{}", arguments.records, arguments.common.partitions);
+    kafka::fill(bootstrap, &from, arguments.common.partitions, SIZE as usize, arguments.records)?;
     let (connect, own) = (child::sibling("connect")?, child::sibling("kafka_copy")?);
     let runs = std::cell::Cell::new(0);
     let measured = |ours: bool| -> Result<Cost> {
         runs.set(runs.get() + 1);
         let to = format!("bench-copied-{}-{}", std::process::id(), runs.get());
-        kafka::create(bootstrap, &to, arguments.partitions)?;
+        kafka::create(bootstrap, &to, arguments.common.partitions)?;
         std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
         programs::fresh(&dir)?;
         let cost = if ours {
@@ -86,21 +76,21 @@ fn run(arguments: &Arguments) -> Result {
             programs::write(&dir.join("copy.toml"), pipeline.as_bytes())?;
             child::run(&connect, ["run", "copy.toml"], &dir)?
         } else {
-            let partitions = arguments.partitions.to_string();
+            let partitions = arguments.common.partitions.to_string();
             let words = ["--bootstrap", bootstrap, "--dir", ".", "--partitions", &partitions];
             child::run(&own, words.into_iter().chain(["--child", &from, &to]), Path::new("."))?
         };
-        let there = kafka::committed(bootstrap, &to, arguments.partitions)?;
+        let there = kafka::committed(bootstrap, &to, arguments.common.partitions)?;
         if there != arguments.records {
             return Err(format!("{there} of {} records came", arguments.records));
         }
         kafka::delete(bootstrap, &to)?;
         Ok(cost)
     };
-    let pairs = interleaved(arguments.pairs, || measured(true), || measured(false))?;
+    let pairs = interleaved(arguments.common.pairs, || measured(true), || measured(false))?;
     println!(
         "{} records of {SIZE} bytes, {} partitions, exactly once",
-        arguments.records, arguments.partitions
+        arguments.records, arguments.common.partitions
     );
     let summary = programs::report(arguments.records * SIZE, &pairs);
     let (speed, cpu, peak) = (summary.speed.median, summary.cpu.median, summary.peak.high);
@@ -115,7 +105,7 @@ fn run(arguments: &Arguments) -> Result {
 /// Reads and produces; each second a transaction ends, with the offsets it came to.
 fn bare(arguments: &Arguments, bootstrap: &str, from: &str, to: &str) -> Result {
     let text = |error: KafkaError| error.to_string();
-    let consumer: BaseConsumer = kafka::reader(bootstrap, from, arguments.partitions)?;
+    let consumer: BaseConsumer = kafka::reader(bootstrap, from, arguments.common.partitions)?;
     let producer: BaseProducer = kafka::client(bootstrap)
         .set("transactional.id", to)
         .set("delivery.report.only.error", "true")
@@ -123,7 +113,7 @@ fn bare(arguments: &Arguments, bootstrap: &str, from: &str, to: &str) -> Result 
         .map_err(text)?;
     producer.init_transactions(kafka::WAIT).map_err(text)?;
     producer.begin_transaction().map_err(text)?;
-    let (mut begun, mut left, mut since) = (now(), arguments.partitions, 0);
+    let (mut begun, mut left, mut since) = (now(), arguments.common.partitions, 0);
     while left > 0 {
         match consumer.poll(kafka::WAIT).ok_or("nothing comes")? {
             Ok(message) => {

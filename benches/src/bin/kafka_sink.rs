@@ -1,14 +1,14 @@
 //! The at-least-once sink, fed by a source that costs nothing, against a bare loop over the same client that sends the same records.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use benches::child::{self, Cost};
 use benches::generator::Generator;
-use benches::kafka::{self, Cluster};
-use benches::pairs::{PAIRS, interleaved, verdict};
+use benches::kafka::{self, Cluster, Common};
+use benches::pairs::{interleaved, verdict};
 use benches::{Result, exit, job, programs};
 use bytes::Bytes;
 use clap::Parser;
@@ -27,21 +27,11 @@ const ROWS: u64 = 1000;
 
 #[derive(Parser)]
 struct Arguments {
-    /// A broker that runs; without it, one is started.
-    #[arg(long)]
-    bootstrap: Option<String>,
-    /// Where checkpoints go.
-    #[arg(long)]
-    dir: PathBuf,
+    #[command(flatten)]
+    common: Common,
     /// Megabytes (10^6 bytes) of values for each size of record.
     #[arg(long, default_value_t = 200)]
     megabytes: u64,
-    /// Partitions of each topic.
-    #[arg(long, default_value_t = 4)]
-    partitions: i32,
-    /// How many pairs.
-    #[arg(long, default_value_t = PAIRS)]
-    pairs: usize,
     /// For the measured children: which loop to run into which topic, records of which size, and how many.
     #[arg(long, hide = true, num_args = 4)]
     child: Vec<String>,
@@ -52,7 +42,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result {
-    let cluster = Cluster::at(arguments.bootstrap.as_deref())?;
+    let cluster = Cluster::at(arguments.common.bootstrap.as_deref())?;
     let bootstrap = &*cluster.bootstrap;
     if let [which, topic, size, records] = arguments.child.as_slice() {
         let number = |text: &String| text.parse::<u64>().map_err(|_| format!("{text} is no number"));
@@ -70,12 +60,12 @@ fn run(arguments: &Arguments) -> Result {
         let mut measured = |which: &str| -> Result<Cost> {
             runs += 1;
             let topic = format!("bench-sink-{size}-{}-{runs}", std::process::id());
-            kafka::create(bootstrap, &topic, arguments.partitions)?;
-            let dir = arguments.dir.to_string_lossy().into_owned();
+            kafka::create(bootstrap, &topic, arguments.common.partitions)?;
+            let dir = arguments.common.dir.to_string_lossy().into_owned();
             let (size, count) = (size.to_string(), records.to_string());
             let words = ["--bootstrap", bootstrap, "--dir", &dir, "--child", which, &topic, &size, &count];
             let cost = child::run(&program, words, Path::new("."))?;
-            let there = kafka::offsets(bootstrap, &topic, arguments.partitions)?;
+            let there = kafka::offsets(bootstrap, &topic, arguments.common.partitions)?;
             if there != records {
                 return Err(format!("{there} of {records} records came"));
             }
@@ -83,9 +73,15 @@ fn run(arguments: &Arguments) -> Result {
             Ok(cost)
         };
         let measured = std::cell::RefCell::new(&mut measured);
-        let pairs =
-            interleaved(arguments.pairs, || measured.borrow_mut()("ours"), || measured.borrow_mut()("bare"))?;
-        println!("{records} records of {size} bytes into {} partitions, at least once", arguments.partitions);
+        let pairs = interleaved(
+            arguments.common.pairs,
+            || measured.borrow_mut()("ours"),
+            || measured.borrow_mut()("bare"),
+        )?;
+        println!(
+            "{records} records of {size} bytes into {} partitions, at least once",
+            arguments.common.partitions
+        );
         let summary = programs::report(records * size, &pairs);
         let (speed, peak) = (summary.speed.median, summary.peak.high);
         holds &= verdict("median speed ratio", speed, speed >= SPEED, "at least 0.9");
@@ -110,7 +106,7 @@ fn ours(arguments: &Arguments, bootstrap: &str, topic: &str, size: usize, record
     let pipeline = Pipeline::source("source", erase(source))
         .watermarks(WatermarkStrategy::None)
         .sink("sink", Box::new(sink));
-    let dir = arguments.dir.join("ckpt");
+    let dir = arguments.common.dir.join("ckpt");
     job::empty(&dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

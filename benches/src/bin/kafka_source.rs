@@ -2,15 +2,15 @@
 //!
 //! On a broker of its own, unless it is given the address of another.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use benches::blackhole::Blackhole;
 use benches::child::{self, Cost};
-use benches::kafka::{self, Cluster};
-use benches::pairs::{PAIRS, interleaved, verdict};
+use benches::kafka::{self, Cluster, Common};
+use benches::pairs::{interleaved, verdict};
 use benches::{Result, exit, job, programs};
 use clap::Parser;
 use connector_api::source::erase;
@@ -24,21 +24,11 @@ const MEMORY_MIB: f64 = 256.0;
 
 #[derive(Parser)]
 struct Arguments {
-    /// A broker that runs; without it, one is started.
-    #[arg(long)]
-    bootstrap: Option<String>,
-    /// Where checkpoints go.
-    #[arg(long)]
-    dir: PathBuf,
+    #[command(flatten)]
+    common: Common,
     /// Megabytes (10^6 bytes) of values for each size of record.
     #[arg(long, default_value_t = 500)]
     megabytes: u64,
-    /// Partitions of each topic.
-    #[arg(long, default_value_t = 4)]
-    partitions: i32,
-    /// How many pairs.
-    #[arg(long, default_value_t = PAIRS)]
-    pairs: usize,
     /// For the measured children: which loop to run over which topic, until this many records came.
     #[arg(long, hide = true, num_args = 3)]
     child: Vec<String>,
@@ -49,7 +39,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result {
-    let cluster = Cluster::at(arguments.bootstrap.as_deref())?;
+    let cluster = Cluster::at(arguments.common.bootstrap.as_deref())?;
     let bootstrap = &*cluster.bootstrap;
     if let [which, topic, records] = arguments.child.as_slice() {
         let records = records.parse().map_err(|_| format!("{records} is no number"))?;
@@ -61,18 +51,18 @@ fn run(arguments: &Arguments) -> Result {
     let mut holds = true;
     for size in [100, 1000] {
         let records = arguments.megabytes * 1_000_000 / size;
-        let topic = format!("bench-{size}-{records}-{}", arguments.partitions);
-        kafka::fill(bootstrap, &topic, arguments.partitions, size as usize, records)?;
+        let topic = format!("bench-{size}-{records}-{}", arguments.common.partitions);
+        kafka::fill(bootstrap, &topic, arguments.common.partitions, size as usize, records)?;
         let program = child::sibling("kafka_source")?;
         let measured = |which: &str| -> Result<Cost> {
-            let dir = arguments.dir.to_string_lossy().into_owned();
-            let (records, partitions) = (records.to_string(), arguments.partitions.to_string());
+            let dir = arguments.common.dir.to_string_lossy().into_owned();
+            let (records, partitions) = (records.to_string(), arguments.common.partitions.to_string());
             let words = ["--bootstrap", bootstrap, "--dir", &dir, "--partitions", &partitions];
             let words = words.into_iter().chain(["--child", which, &topic, &records]);
             child::run(&program, words, Path::new("."))
         };
-        let pairs = interleaved(arguments.pairs, || measured("ours"), || measured("bare"))?;
-        println!("{records} records of {size} bytes in {} partitions", arguments.partitions);
+        let pairs = interleaved(arguments.common.pairs, || measured("ours"), || measured("bare"))?;
+        println!("{records} records of {size} bytes in {} partitions", arguments.common.partitions);
         let summary = programs::report(records * size, &pairs);
         let speed = summary.speed.median;
         holds &= verdict("median speed ratio", speed, speed >= SPEED, "at least 0.9");
@@ -86,7 +76,7 @@ fn run(arguments: &Arguments) -> Result {
 fn ours(arguments: &Arguments, bootstrap: &str, topic: &str, records: u64) -> Result {
     let options = SourceOptions { stop: Some(Offsets::Latest), ..SourceOptions::topics(bootstrap, [topic]) };
     let source = KafkaSource::new(&options).map_err(|e| e.to_string())?;
-    let dir = arguments.dir.join("ckpt");
+    let dir = arguments.common.dir.join("ckpt");
     job::empty(&dir)?;
     let sink = Blackhole::default();
     let pipeline = Pipeline::source("source", erase(source))
@@ -108,7 +98,7 @@ fn ours(arguments: &Arguments, bootstrap: &str, topic: &str, records: u64) -> Re
 
 /// The client alone.
 fn bare(arguments: &Arguments, bootstrap: &str, topic: &str, records: u64) -> Result {
-    let consumer = kafka::reader(bootstrap, topic, arguments.partitions)?;
+    let consumer = kafka::reader(bootstrap, topic, arguments.common.partitions)?;
     let (mut seen, mut bytes) = (0, 0);
     while seen < records {
         match consumer.poll(kafka::WAIT).ok_or("nothing comes")? {
