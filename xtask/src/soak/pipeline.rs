@@ -1,10 +1,13 @@
 //! The pipeline under test, and one run of it.
 
 use std::fs::File;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use crate::{Result, shell};
+use crate::{Result, python, shell};
 
 /// Small parts, short checkpoints and much compaction: many crash points within a short time.
 const LINES: &str = r#"name = "soak"
@@ -87,24 +90,40 @@ impl Target {
 pub(super) struct Pipeline {
     pub(super) dir: PathBuf,
     connect: PathBuf,
+    /// Of the server, where there is one.
+    endpoint: Option<String>,
+}
+
+/// Lists what the sink has published.
+fn listing(endpoint: &str) -> std::io::Result<usize> {
+    let address = endpoint.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let bucket = python::S3::BUCKET;
+    write!(
+        stream,
+        "GET /{bucket}?list-type=2&prefix=out/part HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).matches("<Key>").count())
 }
 
 impl Pipeline {
     /// In an empty directory.
     pub(super) fn new(dir: PathBuf, connect: PathBuf, target: &Target) -> Result<Self> {
         shell::write_file(&dir.join("soak.toml"), target.pipeline())?;
-        Ok(Self { dir, connect })
+        let endpoint = match target {
+            Target::Bucket { endpoint, .. } => Some(endpoint.clone()),
+            Target::Lines | Target::Parquet => None,
+        };
+        Ok(Self { dir, connect, endpoint })
     }
 
-    /// The newest checkpoint on disk; 0 before the first.
-    pub(super) fn checkpoint(&self) -> u64 {
-        let Ok(entries) = std::fs::read_dir(self.dir.join("ckpt")) else {
-            return 0;
-        };
-        let number = |entry: std::fs::DirEntry| {
-            entry.file_name().to_str()?.strip_prefix("chk-")?.strip_suffix(".ckpt")?.parse().ok()
-        };
-        entries.flatten().filter_map(number).max().unwrap_or(0)
+    /// How many files of a bucket are visible: by a listing, long before a scan over the server has read them. 0 elsewhere, and
+    /// while the server does not answer.
+    pub(super) fn published(&self) -> usize {
+        self.endpoint.as_deref().and_then(|endpoint| listing(endpoint).ok()).unwrap_or(0)
     }
 
     /// Starts `connect`; what it prints goes to the files of this round.

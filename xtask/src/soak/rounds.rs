@@ -192,12 +192,11 @@ fn rounds(
         let share = bytes / 2 / u64::from(arguments.rounds + 1) * u64::from(round + 1);
         let parallelism = PARALLELISM[round as usize % PARALLELISM.len()];
         let mut run = pipeline.start(round, parallelism)?;
-        // Over a server few rounds of any length see commits: each second one is ended soon after its first. The second
-        // checkpoint says that the files of the first were committed, long before a scan over the server sees them.
-        let (restored, first) = (pipeline.checkpoint(), Cell::new(None));
+        // Over a server few rounds of any length see commits: each second one is ended soon after its first.
+        let (published, first) = (pipeline.published(), Cell::new(None));
         let early = until(&mut run, watch, |elapsed| {
             if output == Output::S3 && round % 2 == 1 {
-                if first.get().is_none() && pipeline.checkpoint() >= restored + 2 {
+                if first.get().is_none() && pipeline.published() > published {
                     first.set(Some(elapsed));
                 }
                 return first.get().is_some_and(|first| elapsed >= first + limit / 8) || elapsed >= PATIENCE;
