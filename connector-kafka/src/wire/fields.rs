@@ -85,11 +85,6 @@ impl<'a> Fields<'a> {
         Ok(self.slice(length)?.to_vec())
     }
 
-    /// Whether everything was read.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-
     /// A string that is never null.
     pub(crate) fn name(&mut self) -> Read<String> {
         self.text()?.ok_or_else(|| "a name is null".into())

@@ -1,5 +1,7 @@
 //! Who must not get in does not, soon and with words that help: through our own client, and through librdkafka at both ends.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use connector_api::Error;
@@ -8,6 +10,8 @@ use connector_api::sink::{Flush, Outcome};
 use connector_kafka::sink::{DeliveryGuarantee, SinkOptions};
 use libtest_mimic::{Failed, Trial};
 use testkit::brokers::{Authority, Kafka};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::broker::{self, MECHANISMS, Way, ensure};
 use super::hand::{Process, context};
@@ -21,6 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = vec![
         broker::trial("an_unknown_authority_is_refused", unknown_authority),
         broker::trial("another_host_s_certificate_is_refused_unless_nobody_asks", other_host),
+        broker::trial("a_broker_that_can_not_sign_with_the_password_is_refused", impostor),
         broker::trial("verification_can_be_switched_off", unverified),
         broker::trial("a_client_without_a_certificate_is_refused_where_one_is_wanted", no_certificate),
     ];
@@ -106,6 +111,44 @@ async fn unknown_authority() -> Result<(), Failed> {
     // The system does not trust the tests' authority either.
     let way = way.without("ssl.ca.pem");
     refused("unknown-authority", &way, &["127.0.0.1:", "ssl.ca.location"], &["certificate"]).await
+}
+
+/// Between client and broker, one signature of the broker's is changed: as of somebody who does not know the password.
+async fn impostor() -> Result<(), Failed> {
+    let way = broker::login()?.with("sasl.mechanism", "SCRAM-SHA-256");
+    let (behind, listener) = (broker::address(way.port)?, TcpListener::bind("127.0.0.1:0").await?);
+    let options =
+        SinkOptions { bootstrap_servers: listener.local_addr()?.to_string(), ..sink("impostor", &way)? };
+    let changed = Arc::new(AtomicBool::new(false));
+    let changes = Arc::clone(&changed);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let Ok(broker) = TcpStream::connect(&behind).await else { return };
+            let ((mut asked, mut told), (mut answers, mut asks)) = (client.into_split(), broker.into_split());
+            tokio::spawn(async move { tokio::io::copy(&mut asked, &mut asks).await });
+            let changes = Arc::clone(&changes);
+            tokio::spawn(async move {
+                // 46 bytes that begin with the signature.
+                let is_last = b"\x2fv=";
+                let mut bytes = [0; 4096];
+                while let Ok(read @ 1..) = answers.read(&mut bytes).await {
+                    let found = bytes[..read].windows(is_last.len()).position(|window| window == is_last);
+                    if let Some(first) = found.and_then(|at| bytes.get_mut(at + is_last.len())) {
+                        *first = if *first == b'A' { b'B' } else { b'A' };
+                        changes.store(true, Ordering::Relaxed);
+                    }
+                    if told.write_all(&bytes[..read]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let begun = now();
+    let opened = Process::open(&options, context(1, 1)).await;
+    ensure!(changed.load(Ordering::Relaxed), "no signature was changed");
+    let error = error_of(opened)?;
+    said(&error, begun, &["SCRAM-SHA-256", "does not know the password"])
 }
 
 /// The certificate names the address, not the name.

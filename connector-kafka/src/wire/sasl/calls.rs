@@ -45,7 +45,7 @@ impl Call for SaslAuthenticate {
     type Answer = Authenticated;
     const KEY: ApiKey = ApiKey::SaslAuthenticate;
     const NAME: &'static str = "SaslAuthenticate";
-    const TRIED: (i16, i16) = (0, 2);
+    const TRIED: (i16, i16) = (2, 2);
     const FLEXIBLE: i16 = 2;
 
     fn request(&self) -> SaslAuthenticateRequest {
@@ -54,8 +54,7 @@ impl Call for SaslAuthenticate {
 
     fn read(&self, answer: &mut Fields<'_>) -> Read<Authenticated> {
         let (code, message, bytes) = (answer.i16()?, answer.text()?, answer.bytes()?);
-        // Version 0 tells none.
-        let lifetime_ms = if answer.is_empty() { 0 } else { answer.i64()? };
+        let lifetime_ms = answer.i64()?;
         Ok(Authenticated { code, message, bytes, lifetime_ms })
     }
 }
@@ -65,10 +64,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lifetime_is_read_where_there_is_one() {
+    fn what_the_broker_says_and_how_long_a_login_holds_are_read() {
         let call = SaslAuthenticate(Bytes::new());
-        let old = call.read(&mut Fields::new(&[0, 0, 0xff, 0xff, 0, 0, 0, 1, 7], false)).unwrap();
-        assert_eq!((old.code, old.message, old.bytes, old.lifetime_ms), (0, None, vec![7], 0));
         let new = [0, 58, 2, b'x', 1, 0, 0, 0, 0, 0, 0, 0, 9, 0];
         let new = call.read(&mut Fields::new(&new, true)).unwrap();
         assert_eq!((new.code, new.message.as_deref(), new.lifetime_ms), (58, Some("x"), 9));
