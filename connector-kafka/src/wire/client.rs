@@ -286,3 +286,28 @@ impl Retry<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody listens there: a new connection is an error.
+    const NOWHERE: &str = "127.0.0.1:1";
+
+    #[tokio::test]
+    async fn a_connection_whose_login_has_ended_is_not_used_again() {
+        let env = connector_runtime::local::environment();
+        let wire = Wire::new(env.clone(), NOWHERE, Transport::default(), Duration::ZERO);
+        let now = env.clock.monotonic();
+        let put = |expires| {
+            let connection = Connection::resting(NOWHERE, &env, expires);
+            wire.known().free.entry(NOWHERE.to_owned()).or_default().push(connection);
+        };
+        put(now);
+        let error = wire.connection(NOWHERE).await.unwrap_err();
+        assert!(matches!(error, KafkaError::Connection { .. }), "{error}");
+        put(now);
+        put(now + Duration::from_secs(3_600));
+        assert!(wire.connection(NOWHERE).await.is_ok(), "one that holds was not used");
+    }
+}

@@ -63,6 +63,20 @@ impl Connection {
         Ok(this)
     }
 
+    /// One that was made before, and whose login ends at this moment of the clock.
+    #[cfg(test)]
+    pub(crate) fn resting(address: &str, env: &Environment, expires: Duration) -> Self {
+        let (stream, _) = tokio::io::duplex(1);
+        Self {
+            stream: Box::new(stream),
+            address: address.into(),
+            clock: env.clock.clone(),
+            correlation: 0,
+            versions: Versions::default(),
+            expires: Some(expires),
+        }
+    }
+
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
