@@ -12,6 +12,8 @@ const BELOW: &[(&str, &[&str])] = &[
     ("connector-formats", &["connector-api"]),
     ("connector-kafka", &["connector-api", "connector-base"]),
     ("connector-runtime", &["connector-api"]),
+    // The clock, files, spawning and the envelope of stored state; it knows nothing of connectors.
+    ("segment-store", &["connector-api"]),
     ("testkit", &["connector-api", "connector-formats", "connector-runtime"]),
     (
         "connector-cli",
