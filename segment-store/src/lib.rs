@@ -1,13 +1,24 @@
 //! A store of streams in Pravega's model, embedded in a process.
 
+pub mod client;
+mod container;
 mod cut;
 mod error;
-pub mod id;
+pub mod event;
+mod id;
 mod key_range;
+mod log;
+mod memory;
 pub mod model;
+mod object;
+mod options;
 pub mod routing;
+mod store;
 
+pub use container::{Ack, Appended, MAX_ATTRIBUTES, Read};
 pub use cut::StreamCut;
 pub use error::{Error, Result};
 pub use id::{MAX_NAME, SegmentId, SegmentName, StreamName, TransactionId, WriterId, check_scope};
 pub use key_range::KeyRange;
+pub use options::{Durability, MAX_EVENT, StoreOptions};
+pub use store::Store;

@@ -1,0 +1,58 @@
+//! Frames in memory: those that were written last, and those that readers asked for.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+
+/// The newest frames, as many as fit; the first ones in are the first ones out.
+#[derive(Debug)]
+pub(crate) struct FrameCache {
+    frames: HashMap<u64, Bytes>,
+    order: VecDeque<u64>,
+    bytes: usize,
+    capacity: usize,
+}
+
+impl FrameCache {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { frames: HashMap::new(), order: VecDeque::new(), bytes: 0, capacity }
+    }
+
+    pub(crate) fn insert(&mut self, number: u64, frame: Bytes) {
+        self.bytes += frame.len();
+        match self.frames.insert(number, frame) {
+            Some(old) => self.bytes -= old.len(),
+            None => self.order.push_back(number),
+        }
+        while self.bytes > self.capacity && self.order.len() > 1 {
+            let Some(oldest) = self.order.pop_front() else { break };
+            self.bytes -= self.frames.remove(&oldest).map_or(0, |frame| frame.len());
+        }
+    }
+
+    pub(crate) fn get(&self, number: u64) -> Option<&Bytes> {
+        self.frames.get(&number)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.frames.clear();
+        self.order.clear();
+        self.bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_frames_make_room_and_the_newest_stays() {
+        let mut cache = FrameCache::new(10);
+        for number in 0..4 {
+            cache.insert(number, Bytes::from(vec![0; 4]));
+        }
+        assert!(cache.get(1).is_none() && cache.get(2).is_some() && cache.get(3).is_some());
+        cache.insert(4, Bytes::from(vec![0; 100]));
+        assert!(cache.get(3).is_none() && cache.get(4).is_some());
+    }
+}

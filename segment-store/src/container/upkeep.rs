@@ -1,0 +1,260 @@
+//! What goes on beside the appends: spare files, snapshots, moving old bytes out of the log, giving space back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::channel::oneshot;
+
+use super::extents::{Extent, Location};
+use super::record::{Op, Run, SegmentKey};
+use super::snapshot::Snapshot;
+use super::state::State;
+use super::{Container, Status};
+use crate::error::{Error, Result};
+use crate::log::file;
+use crate::log::frame::HEADER;
+use crate::log::{self, FramePlace, LogWriter};
+use crate::object;
+
+/// Files that were filled last are not looked at: much of them may be truncated soon.
+const YOUNG: usize = 2;
+
+/// What is to be moved: by segment and offset, with where it is now.
+type Moves = Vec<(SegmentKey, Extent, Option<FramePlace>)>;
+
+impl Container {
+    /// Makes a snapshot durable, then gives back what only older ones needed.
+    pub(super) fn start_snapshot(
+        self: &Arc<Self>,
+        snapshot: Snapshot,
+        waiters: Vec<oneshot::Sender<Result<()>>>,
+    ) {
+        let this = self.clone();
+        self.env.spawner.spawn_blocking(Box::new(move || {
+            let made = this.snapshot(snapshot);
+            if let Err(error) = &made {
+                tracing::warn!(%error, "no snapshot could be made; the log is kept until one can");
+            }
+            for waiter in waiters {
+                let _ = waiter.send(made.clone());
+            }
+        }));
+    }
+
+    fn snapshot(self: &Arc<Self>, mut snapshot: Snapshot) -> Result<()> {
+        let used = snapshot.state.in_use();
+        let file = snapshot.position.file;
+        let objects: Vec<u64> =
+            snapshot.state.objects.keys().filter(|id| !used.objects.contains_key(id)).copied().collect();
+        snapshot.state.prune(&used, file);
+        self.env.crash.hit("segment-snapshot/before-store");
+        snapshot.store(&*self.env.fs, &self.dir)?;
+        self.env.crash.hit("segment-snapshot/after-store");
+        self.lock().state.prune_objects(&objects);
+        let dir = log::dir(&self.dir);
+        let listed = file::list(&*self.env.fs, &dir)?;
+        let is_free = |number: &u64| *number < file && !used.files.contains_key(number);
+        let free: Vec<u64> = listed.files.iter().copied().filter(is_free).collect();
+        self.files.forget(&free, &objects);
+        let mut spares = listed.spares.len();
+        for &number in &free {
+            if spares < self.options.spare_files.max(1) {
+                file::recycle(&*self.env.fs, &dir, number)?;
+                spares += 1;
+            } else {
+                file::remove(&*self.env.fs, &file::path(&dir, number))?;
+            }
+            self.env.crash.hit("segment-upkeep/after-recycle");
+        }
+        for &id in &objects {
+            file::remove(&*self.env.fs, &object::path(&object::dir(&self.dir), id))?;
+        }
+        Ok(())
+    }
+
+    /// Makes a snapshot with the next frame, and waits until it is durable.
+    pub(crate) async fn snapshot_now(self: &Arc<Self>) -> Result<()> {
+        let made = {
+            let mut core = self.lock();
+            if !matches!(core.status, Status::Open) {
+                return Err(core.failure());
+            }
+            core.wants_snapshot = true;
+            let (sender, made) = oneshot::channel();
+            core.snapshot_waiters.push(sender);
+            // Something must be written for it to rest on.
+            let incarnation = core.state.incarnation;
+            let at = self.env.clock.now_millis();
+            drop(core.record(&Op::Opened { incarnation, at })?);
+            made
+        };
+        self.start_commit();
+        super::wait(made).await
+    }
+
+    /// Looks after files and objects, unless that is going on.
+    pub(super) fn start_upkeep(self: &Arc<Self>) {
+        if std::mem::replace(&mut self.lock().is_upkeep_running, true) {
+            return;
+        }
+        let this = self.clone();
+        let task = async move {
+            if let Err(error) = this.upkeep().await {
+                tracing::warn!(%error, "old bytes stay in the log until the next file is full");
+            }
+            this.lock().is_upkeep_running = false;
+        };
+        drop(self.env.spawner.spawn("segment-store upkeep", Box::pin(task)));
+    }
+
+    pub(crate) async fn upkeep(self: &Arc<Self>) -> Result<()> {
+        self.blocking(|this| {
+            let (dir, options) = (log::dir(&this.dir), &this.options);
+            LogWriter::prepare(&*this.env.fs, &dir, options.spare_files, options.log_file_size)
+        })
+        .await?;
+        loop {
+            let moves = self.moves();
+            if moves.is_empty() {
+                return Ok(());
+            }
+            let object = {
+                let mut core = self.lock();
+                core.next_object += 1;
+                core.next_object - 1
+            };
+            let (runs, length) = self.blocking(move |this| this.write_object(object, moves)).await?;
+            self.env.crash.hit("segment-upkeep/after-object");
+            self.make(Op::Moved { object, length, runs }, |_| Ok(())).await?;
+            self.env.crash.hit("segment-upkeep/after-moved");
+            self.snapshot_now().await?;
+        }
+    }
+
+    /// What is to be moved next: the bytes of the oldest file when there are too many, else those of files and objects that
+    /// hold little else than what was truncated.
+    fn moves(&self) -> Moves {
+        let core = self.lock();
+        let Some(position) =
+            core.log.as_ref().map(LogWriter::position).or_else(|| last_position(&core.state))
+        else {
+            return Vec::new();
+        };
+        let used = core.state.in_use();
+        let closed: Vec<(u64, u64)> =
+            used.files.iter().filter(|(file, _)| **file < position.file).map(|(&f, &n)| (f, n)).collect();
+        let mut files: Vec<u64> = Vec::new();
+        if closed.len() > self.options.log_files {
+            files.extend(closed.first().map(|(file, _)| *file));
+        }
+        let mut objects = Vec::new();
+        if files.is_empty() {
+            let mut room = self.options.log_file_size;
+            let settled = closed.len().saturating_sub(YOUNG);
+            for &(file, bytes) in &closed[..settled] {
+                if bytes * 2 < self.options.log_file_size && bytes <= room {
+                    room -= bytes;
+                    files.push(file);
+                }
+            }
+            for (&id, &bytes) in &used.objects {
+                let is_sparse = core.state.objects.get(&id).is_some_and(|object| bytes * 2 < object.length);
+                if is_sparse && bytes <= room {
+                    room -= bytes;
+                    objects.push(id);
+                }
+            }
+        }
+        let place = |location| match location {
+            Location::Frame { number, .. } => {
+                let place = core.state.frames.place(number)?;
+                files.contains(&place.file).then_some(Some(place))
+            }
+            Location::Object { id, .. } => objects.contains(&id).then_some(None),
+        };
+        core.state
+            .extents()
+            .filter_map(|(key, extent)| Some((key, *extent, place(extent.location)?)))
+            .collect()
+    }
+
+    fn write_object(&self, id: u64, moves: Moves) -> Result<(Vec<Run>, u64)> {
+        let dir = object::dir(&self.dir);
+        // Each frame is read once, though its bytes belong to many segments.
+        let mut by_frame: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+        let mut bytes: Vec<Bytes> = vec![Bytes::new(); moves.len()];
+        for (n, (_, extent, _)) in moves.iter().enumerate() {
+            if let Location::Frame { number, .. } = extent.location {
+                by_frame.entry(number).or_default().push(n);
+            }
+        }
+        for (number, parts) in by_frame {
+            let Some((_, _, Some(place))) = parts.first().map(|&n| moves[n]) else { continue };
+            let frame = self.files.frame(number, place)?;
+            for n in parts {
+                let (_, extent, _) = &moves[n];
+                if let Location::Frame { at, .. } = extent.location {
+                    let from = HEADER + at as usize;
+                    bytes[n] = Bytes::copy_from_slice(&frame[from..from + extent.length as usize]);
+                }
+            }
+        }
+        let mut writer = object::Writer::create(&*self.env.fs, &dir, id)?;
+        match self.fill(&mut writer, &moves, &bytes) {
+            Ok(runs) => {
+                let length = writer.at();
+                writer.finish()?;
+                Ok((runs, length))
+            }
+            Err(error) => {
+                writer.abandon();
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(&self, writer: &mut object::Writer<'_>, moves: &Moves, bytes: &[Bytes]) -> Result<Vec<Run>> {
+        let mut runs: Vec<Run> = Vec::new();
+        for ((segment, extent, _), bytes) in moves.iter().zip(bytes) {
+            let at = writer.at();
+            match extent.location {
+                Location::Frame { .. } => writer.append(bytes)?,
+                Location::Object { id, at } => {
+                    let bytes = self.files.object(id)?.read(at, extent.length as usize)?;
+                    writer.append(&bytes)?;
+                }
+            }
+            match runs.last_mut() {
+                Some(last) if last.segment == *segment && last.offset + last.length == extent.offset => {
+                    last.length += extent.length;
+                }
+                _ => runs.push(Run { segment: *segment, offset: extent.offset, length: extent.length, at }),
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Removes what a process left that died: unfinished files, and objects that nothing refers to. Says which number the next
+    /// object may have.
+    pub(super) fn clean(&self, state: &State) -> Result<u64> {
+        let dir = object::dir(&self.dir);
+        let used = state.in_use();
+        let mut newest = 0;
+        for entry in self.env.fs.list(&dir).map_err(Error::io("list", &dir))? {
+            let name = entry.name.to_string_lossy();
+            match object::id_of(&name) {
+                Some(id) if used.objects.contains_key(&id) => newest = newest.max(id),
+                Some(_) => file::remove(&*self.env.fs, &dir.join(&*name))?,
+                None if name.ends_with(".tmp") => file::remove(&*self.env.fs, &dir.join(&*name))?,
+                None => {}
+            }
+        }
+        Ok(newest.max(state.objects.keys().next_back().copied().unwrap_or(0)) + 1)
+    }
+}
+
+fn last_position(state: &State) -> Option<log::Position> {
+    let last = state.frames.last()?;
+    Some(log::Position { file: last.file, at: last.at, next: 0, previous: 0 })
+}

@@ -1,0 +1,77 @@
+//! How a store keeps what it is given.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// When an append is acknowledged, and so what it survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// When it is on the disk (fdatasync): survives the end of the process and of the machine's power.
+    #[default]
+    Sync,
+    /// When the operating system has it: survives the end of the process. After a power cut the store may be missing its newest part, or be
+    /// refused as damaged.
+    Os,
+    /// At once, in memory: survives nothing. The directory is not touched.
+    Memory,
+}
+
+/// Options of a store. All sizes are in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// When an append is acknowledged.
+    pub durability: Durability,
+    /// The size of a file of the log: 64 MiB. At least 64 KiB; an append, or all changes that are written at once, must fit into half of it.
+    pub log_file_size: u64,
+    /// How many full files the log may have before the oldest one's bytes are moved into an object: 16.
+    pub log_files: usize,
+    /// How many empty files are kept ready: 2.
+    pub spare_files: usize,
+    /// About how much is written and synced at once: 1 MiB.
+    pub frame_size: usize,
+    /// How much of what was written last is kept in memory for readers: 64 MiB.
+    pub tail_cache: usize,
+    /// How much is logged between two snapshots: 128 MiB. It bounds what recovery replays.
+    pub snapshot_every: u64,
+    /// How long a writer that notes times may be silent before it no longer holds the stream's watermark back: 60 s.
+    pub time_writer_timeout: Duration,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Sync,
+            log_file_size: 64 << 20,
+            log_files: 16,
+            spare_files: 2,
+            frame_size: 1 << 20,
+            tail_cache: 64 << 20,
+            snapshot_every: 128 << 20,
+            time_writer_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The largest event: 8 MiB less its header of 8 bytes (Pravega's bound).
+pub const MAX_EVENT: usize = 8 * 1024 * 1024 - 8;
+
+impl StoreOptions {
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.log_file_size < 64 * 1024 {
+            return Err(Error::invalid("log_file_size", "must be at least 64 KiB"));
+        }
+        if self.frame_size == 0 || self.frame_size as u64 > self.log_file_size / 2 {
+            return Err(Error::invalid("frame_size", "must be above 0 and at most half of log_file_size"));
+        }
+        Ok(())
+    }
+
+    /// The most bytes that one append may bring.
+    pub(crate) fn max_append(&self) -> usize {
+        usize::try_from(self.log_file_size / 2).unwrap_or(usize::MAX).min(MAX_EVENT + 8)
+    }
+}
