@@ -12,8 +12,10 @@ mod memory;
 pub mod model;
 mod object;
 mod options;
+pub mod reader;
 pub mod routing;
 mod store;
+mod writer;
 
 pub use container::{Ack, Appended, MAX_ATTRIBUTES, Read};
 pub use cut::StreamCut;
@@ -21,4 +23,6 @@ pub use error::{Error, Result};
 pub use id::{MAX_NAME, SegmentId, SegmentName, StreamName, TransactionId, WriterId, check_scope};
 pub use key_range::KeyRange;
 pub use options::{Durability, MAX_EVENT, StoreOptions};
+pub use reader::StreamReader;
 pub use store::Store;
+pub use writer::{EventWriter, WriterOptions};

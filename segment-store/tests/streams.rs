@@ -25,7 +25,8 @@ fn stream() -> StreamName {
 }
 
 fn append(writer: u128, event: i64, bytes: impl Into<Bytes>) -> Appended {
-    Appended { writer: WriterId(writer), event, events: 1, at: None, bytes: bytes.into() }
+    let previous = event.checked_sub(1).filter(|&previous| previous >= 0);
+    Appended { writer: WriterId(writer), event, previous, events: 1, at: None, bytes: bytes.into() }
 }
 
 async fn opened(fs: &SimFs) -> Store {

@@ -49,9 +49,13 @@ use state::{State, Touched};
 pub struct Appended {
     /// Who appends.
     pub writer: WriterId,
-    /// The writer's number of the last event in `bytes`. Must be above that of the writer's last append to the segment: one that is
-    /// not is a repetition, and is acknowledged without being stored again.
+    /// The writer's number of the last event in `bytes`. One that is not above the writer's last event in the segment is a
+    /// repetition, and is acknowledged without being stored again.
     pub event: i64,
+    /// The writer's last event in the segment before these, as the writer knows it; none when it has none there. When the store knows
+    /// otherwise, the writer missed that an append before this one failed, and this one is refused ([`Error::Attribute`]): stored, it would make
+    /// the failed one look like a repetition.
+    pub previous: Option<i64>,
     /// How many events `bytes` holds.
     pub events: u32,
     /// Where the segment must end, if that is a condition.
@@ -609,6 +613,10 @@ impl Core {
         }
         if sealed {
             return Err(Error::Sealed(name.clone()));
+        }
+        if last != append.previous {
+            let (segment, attribute, expected) = (name.clone(), append.writer.0, append.previous);
+            return Err(Error::Attribute { segment, attribute, expected, found: last });
         }
         if let Some(expected) = append.at.filter(|&expected| expected != length) {
             return Err(Error::Condition { segment: name.clone(), expected, length });

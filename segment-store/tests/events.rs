@@ -1,0 +1,220 @@
+//! Writers and readers of events, over whatever happens to streams and to the disk.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use segment_store::client::StoreClient;
+use segment_store::{
+    EventWriter, KeyRange, SegmentId, Store, StoreOptions, StreamReader, WriterId, WriterOptions, routing,
+};
+use testkit::fs::{Fault, OpKind, PowerCut, Rule, SimFs};
+use testkit::sim;
+
+fn small() -> StoreOptions {
+    StoreOptions {
+        log_file_size: 64 * 1024,
+        log_files: 2,
+        spare_files: 1,
+        frame_size: 4 * 1024,
+        tail_cache: 16 * 1024,
+        snapshot_every: 50_000,
+        ..StoreOptions::default()
+    }
+}
+
+async fn opened(fs: &SimFs, seed: u64) -> Store {
+    let store = Store::open(sim::environment(fs, seed), "s", small()).await.unwrap();
+    if store.scopes().await.unwrap().is_empty() {
+        store.create_scope("a").await.unwrap();
+        store.create_stream(&"a/b".parse().unwrap(), 1).await.unwrap();
+    }
+    store
+}
+
+async fn writer(fs: &SimFs, store: &Store, seed: u64) -> EventWriter {
+    let options = WriterOptions { block: 500, outstanding: 5_000, ..WriterOptions::default() };
+    let client = Arc::new(store.clone());
+    let env = sim::environment(fs, seed);
+    EventWriter::open(client, env, "a/b".parse().unwrap(), WriterId(1), options).await.unwrap()
+}
+
+fn key(number: i64) -> String {
+    format!("key-{}", number * 7 % 23)
+}
+
+fn event(number: i64) -> String {
+    format!("{} {number}", key(number))
+}
+
+/// All events of the stream, in the order in which a reader gets them.
+async fn read(store: &Store) -> Vec<String> {
+    let stream = "a/b".parse().unwrap();
+    let info = store.stream(&stream).await.unwrap();
+    let client = Arc::new(store.clone());
+    let mut reader = StreamReader::open(client, stream, &info.head, Some(info.tail)).await.unwrap();
+    let mut all = Vec::new();
+    while let Some(events) = reader.next().await.unwrap() {
+        all.extend(events.iter().map(|event| String::from_utf8(event.to_vec()).unwrap()));
+    }
+    all
+}
+
+/// Each of `0..count` once, and every key in order.
+fn check(events: &[String], count: i64) {
+    let mut last: BTreeMap<&str, i64> = BTreeMap::new();
+    for event in events {
+        let (key, number) = event.split_once(' ').unwrap();
+        let number: i64 = number.parse().unwrap();
+        if let Some(before) = last.insert(key, number) {
+            assert!(before < number, "{key}: {number} behind {before}");
+        }
+    }
+    let mut numbers: Vec<i64> =
+        events.iter().map(|e| e.split_once(' ').unwrap().1.parse().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..count).collect::<Vec<_>>());
+}
+
+async fn current(store: &Store) -> Vec<SegmentId> {
+    store.stream(&"a/b".parse().unwrap()).await.unwrap().current.into_iter().map(|(id, _)| id).collect()
+}
+
+async fn scale(store: &Store, into: u32) {
+    let all = current(store).await;
+    store.scale(&"a/b".parse().unwrap(), &all, &KeyRange::even(into)).await.unwrap();
+}
+
+#[test]
+fn every_key_stays_in_order_while_the_stream_is_scaled_from_one_to_four_to_two() {
+    for seed in 0..20 {
+        sim::run(async {
+            let fs = SimFs::new();
+            let store = opened(&fs, seed).await;
+            let scaled = store.clone();
+            let scaling = tokio::spawn(async move {
+                for into in [4, 2, 3, 1] {
+                    tokio::time::sleep(Duration::from_millis(3)).await;
+                    scale(&scaled, into).await;
+                }
+            });
+            let stream = "a/b".parse().unwrap();
+            let head = store.stream(&stream).await.unwrap().head;
+            let mut reader = StreamReader::open(Arc::new(store.clone()), stream, &head, None).await.unwrap();
+            let reading = tokio::spawn(async move {
+                let mut all = Vec::new();
+                while all.len() < 1000 {
+                    let events = reader.next().await.unwrap().unwrap();
+                    all.extend(events.iter().map(|event| String::from_utf8(event.to_vec()).unwrap()));
+                }
+                all
+            });
+            let mut writer = writer(&fs, &store, seed).await;
+            for n in 0..1000 {
+                assert!(writer.write(n, routing::position(&key(n)), event(n).as_bytes()).await.unwrap());
+                if n % 100 == 0 {
+                    writer.flush().await.unwrap();
+                    assert_eq!(writer.acknowledged(), Some(n));
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+            writer.flush().await.unwrap();
+            check(&reading.await.unwrap(), 1000);
+            scaling.await.unwrap();
+            check(&read(&store).await, 1000);
+        });
+    }
+}
+
+/// The process dies at some operation, the next one is given all events again; the stream is scaled in between.
+#[test]
+fn a_writer_that_comes_back_stores_what_is_missing() {
+    for seed in 0..60_u64 {
+        sim::run(async {
+            let mut fs = SimFs::new();
+            drop(opened(&fs, seed).await);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let mut acknowledged = -1;
+            for life in 0..4_u64 {
+                fs.freeze_at(fs.operations() + 5 + (seed * 31 + life * 17) % 60);
+                acknowledged = acknowledged.max(live(&fs, seed, life).await);
+                fs.freeze();
+                fs = match seed % 3 {
+                    0 => fs.process_crash(),
+                    1 => fs.power_cut(PowerCut::SyncedOnly),
+                    _ => fs.power_cut(PowerCut::Seeded(seed + life)),
+                };
+                let store = opened(&fs, seed).await;
+                let there = read(&store).await;
+                for n in 0..=acknowledged {
+                    assert!(there.contains(&event(n)), "seed {seed}: {n} of {acknowledged} is gone");
+                }
+                if life % 2 == 0 {
+                    scale(&store, 1 + (seed + life) as u32 % 4).await;
+                }
+                drop(store);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            let store = opened(&fs, seed).await;
+            let mut writer = writer(&fs, &store, seed).await;
+            for n in 0..300 {
+                writer.write(n, routing::position(&key(n)), event(n).as_bytes()).await.unwrap();
+            }
+            writer.flush().await.unwrap();
+            check(&read(&store).await, 300);
+        });
+    }
+}
+
+/// A process that writes all events until its disk dies; says what it was told.
+async fn live(fs: &SimFs, seed: u64, life: u64) -> i64 {
+    let options = WriterOptions { block: 300, outstanding: 2_000, patience: Duration::from_millis(200) };
+    let Ok(store) = Store::open(sim::environment(fs, seed + life), "s", small()).await else { return -1 };
+    let (client, env) = (Arc::new(store), sim::environment(fs, life));
+    let Ok(mut writer) = EventWriter::open(client, env, "a/b".parse().unwrap(), WriterId(1), options).await
+    else {
+        return -1;
+    };
+    for n in 0..300 {
+        if writer.write(n, routing::position(&key(n)), event(n).as_bytes()).await.is_err() {
+            break;
+        }
+    }
+    let _ = writer.flush().await;
+    writer.acknowledged().unwrap_or(-1)
+}
+
+/// The disk fails and comes back while the process lives on: nothing is acknowledged falsely, and nothing is doubled.
+#[test]
+fn a_store_whose_disk_fails_goes_on_when_it_is_back() {
+    let faults = [
+        Fault::Eio,
+        Fault::NoSpace,
+        Fault::Short { bytes: 100 },
+        Fault::Torn,
+        Fault::SyncLoss { forget: false },
+        Fault::SyncLoss { forget: true },
+    ];
+    for (fault, seed) in faults.into_iter().flat_map(|fault| (0..20).map(move |seed| (fault, seed))) {
+        sim::run(async {
+            let fs = SimFs::new();
+            let store = opened(&fs, seed).await;
+            let mut writer = writer(&fs, &store, seed).await;
+            let kind = if seed % 2 == 0 { OpKind::Write } else { OpKind::Sync };
+            for nth in [3, 4, 30] {
+                fs.inject(Rule::on(kind, fault).path_containing(".log").nth(nth + seed % 7));
+            }
+            for n in 0..400 {
+                writer.write(n, routing::position(&key(n)), event(n).as_bytes()).await.unwrap();
+                if n == 40 + 10 * seed as i64 {
+                    writer.flush().await.unwrap();
+                    check(&read(&store).await, n + 1);
+                }
+            }
+            writer.flush().await.unwrap();
+            check(&read(&store).await, 400);
+            let cut = fs.power_cut(PowerCut::SyncedOnly);
+            check(&read(&opened(&cut, seed).await).await, 400);
+        });
+    }
+}
