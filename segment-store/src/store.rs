@@ -166,6 +166,28 @@ impl Store {
         }
     }
 
+    /// Opens a store that is there for reading only, also while another process has it open. What that one has written shows up after a
+    /// moment, perhaps a moment before it is acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoStore`]; [`Error::Corrupt`] when what is stored is damaged; the system's.
+    pub async fn attach(env: Environment, dir: impl Into<PathBuf>) -> Result<Self> {
+        let dir = dir.into();
+        let id = identity(&*env.fs, &dir)?.ok_or_else(|| Error::NoStore { dir: dir.clone() })?;
+        let container = Container::open(env, dir, id, StoreOptions::default(), None).await?;
+        Ok(Self { container })
+    }
+
+    /// Of a store that is open for reading only: reads what was written since.
+    ///
+    /// # Errors
+    ///
+    /// As [`attach`](Self::attach).
+    pub async fn refresh(&self) -> Result<()> {
+        self.container.refresh().await
+    }
+
     /// Makes a snapshot, so that the next opening replays nothing.
     ///
     /// # Errors

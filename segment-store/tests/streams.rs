@@ -209,3 +209,32 @@ fn what_was_truncated_gives_its_space_back_whatever_else_is_in_the_log() {
         }
     });
 }
+
+#[test]
+fn another_process_may_read_while_one_writes_and_sees_what_is_acknowledged() {
+    sim::run(async {
+        let fs = SimFs::new();
+        let (store, segment) = created(&fs).await;
+        store.append(&segment, append(1, 0, "one")).await.unwrap().durable().await.unwrap();
+        let other = Store::attach(sim::environment(&fs, 2), "s").await.unwrap();
+        assert_eq!(all(&other, &segment).await, b"one");
+        assert!(matches!(other.append(&segment, append(2, 0, "x")).await, Err(Error::ReadOnly)));
+        assert!(matches!(other.create_scope("c").await, Err(Error::ReadOnly)));
+        let (reader, name) = (other.clone(), segment.clone());
+        let waiting = tokio::spawn(async move { reader.read(&name, 3, 100, Duration::from_secs(60)).await });
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        for n in 1..400_i64 {
+            store.append(&segment, append(1, n, vec![n as u8; 900])).await.unwrap().durable().await.unwrap();
+            if n == 300 {
+                let tail = store.stream(&stream()).await.unwrap().tail;
+                store.truncate(&stream(), &tail).await.unwrap();
+                store.snapshot().await.unwrap();
+            }
+        }
+        assert_eq!(waiting.await.unwrap().unwrap().bytes[..5], [1; 5]);
+        store.upkeep().await.unwrap();
+        other.refresh().await.unwrap();
+        assert_eq!(all(&other, &segment).await, all(&store, &segment).await);
+        assert!(matches!(Store::attach(sim::environment(&fs, 2), "none").await, Err(Error::NoStore { .. })));
+    });
+}

@@ -12,7 +12,7 @@ impl Container {
     /// Starts a commit unless one runs or there is nothing to commit.
     pub(super) fn start_commit(self: &Arc<Self>) {
         {
-            let mut core = self.lock();
+            let mut core = self.core();
             if core.is_committing || core.open.buffer.is_empty() || !matches!(core.status, Status::Open) {
                 return;
             }
@@ -27,7 +27,7 @@ impl Container {
         let mut spare = Open::new(self.options.frame_size);
         loop {
             let (taken, shown, log, snapshot) = {
-                let mut core = self.lock();
+                let mut core = self.core();
                 if core.open.buffer.is_empty() || !matches!(core.status, Status::Open) {
                     core.is_committing = false;
                     return;
@@ -50,7 +50,7 @@ impl Container {
             let mut log = log;
             let file = log.position().file;
             let written = log.append(buffer);
-            let mut core = self.lock();
+            let mut core = self.core();
             let in_flight = std::mem::take(&mut core.in_flight);
             match written {
                 Ok((place, bytes)) => {

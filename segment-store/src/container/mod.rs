@@ -31,7 +31,7 @@ use tokio::sync::Notify;
 use crate::error::{Error, Result};
 use crate::id::{SegmentName, StreamName, TransactionId, WriterId};
 use crate::log::frame::Buffer;
-use crate::log::{self, LogWriter, Setup, Start};
+use crate::log::{self, LogWriter, Scanner, Setup, Start};
 use crate::model::StreamOp;
 use crate::options::{Durability, StoreOptions};
 
@@ -104,6 +104,9 @@ pub struct Read {
     pub is_end: bool,
 }
 
+/// How often one who only reads looks for more.
+const FOLLOW: Duration = Duration::from_millis(50);
+
 /// One log and its state.
 pub(crate) struct Container {
     pub(crate) env: Environment,
@@ -115,7 +118,8 @@ pub(crate) struct Container {
     /// Told when a recovery ended, with or without success.
     recovered: Notify,
     leases: Leases,
-    _lock: Option<Box<dyn FileLock>>,
+    /// Held while the store is open for writing.
+    lock: Option<Box<dyn FileLock>>,
 }
 
 impl std::fmt::Debug for Container {
@@ -148,6 +152,8 @@ struct Core {
     snapshot_waiters: Vec<oneshot::Sender<Result<()>>>,
     is_upkeep_running: bool,
     next_object: u64,
+    /// How far the log was read, where it is only read.
+    follow: Option<Scanner>,
 }
 
 /// The open frame and those who wait for it.
@@ -171,6 +177,8 @@ enum Status {
     /// The log could not be written; the state is ahead of it.
     Failed(Error),
     Recovering,
+    /// Somebody else may be writing: what is there is read.
+    ReadOnly,
     Closed,
 }
 
@@ -200,6 +208,7 @@ impl Container {
             snapshot_waiters: Vec::new(),
             is_upkeep_running: false,
             next_object: 1,
+            follow: None,
         };
         let container = Arc::new(Self {
             env,
@@ -210,14 +219,42 @@ impl Container {
             files,
             recovered: Notify::new(),
             leases: Leases::default(),
-            _lock: lock,
+            lock,
         });
-        container.recover(None).await?;
-        Self::watch_leases(&container);
+        if container.lock.is_some() {
+            container.recover(None).await?;
+            Self::watch_leases(&container);
+        } else {
+            container.refresh().await?;
+        }
         Ok(container)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Core> {
+    /// Reads what was logged since; all of it anew where files were given back meanwhile.
+    pub(crate) async fn refresh(self: &Arc<Self>) -> Result<()> {
+        self.blocking(|this| {
+            let mut core = this.core();
+            let core = &mut *core;
+            if let Some(scanner) = &mut core.follow
+                && recover::advance(&mut core.state, scanner, None).is_ok()
+            {
+                return Ok(());
+            }
+            let (state, scanner) = recover::load(&this.env.fs, &this.dir, this.store, None)?;
+            for segment in core.state.segments.values() {
+                segment.wake();
+            }
+            (core.state, core.follow, core.status) = (state, Some(scanner), Status::ReadOnly);
+            Ok(())
+        })
+        .await
+    }
+
+    fn is_read_only(&self) -> bool {
+        matches!(self.core().status, Status::ReadOnly)
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -247,7 +284,7 @@ impl Container {
 
     /// What was loaded is the state from now on.
     fn take_over(&self, loaded: Result<(State, LogWriter, u64)>) -> Result<()> {
-        let mut core = self.lock();
+        let mut core = self.core();
         let (mut state, log, next_object) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
@@ -277,9 +314,8 @@ impl Container {
     }
 
     fn load(&self, until: Option<u64>) -> Result<(State, LogWriter, u64)> {
-        let loaded = recover::load(&self.env.fs, &self.dir, self.store, until)?;
-        let position = loaded.position();
-        let state = loaded.state;
+        let (state, scanner) = recover::load(&self.env.fs, &self.dir, self.store, until)?;
+        let position = scanner.position();
         let next_object = self.clean(&state)?;
         let setup = Setup {
             fs: self.env.fs.clone(),
@@ -301,9 +337,9 @@ impl Container {
             let mut recovered = std::pin::pin!(self.recovered.notified());
             recovered.as_mut().enable();
             let durable = {
-                let mut core = self.lock();
+                let mut core = self.core();
                 match &core.status {
-                    Status::Open => return Ok(()),
+                    Status::Open | Status::ReadOnly => return Ok(()),
                     Status::Closed => return Err(Error::Closed),
                     Status::Recovering => None,
                     Status::Failed(_) if core.is_committing => return Err(core.failure()),
@@ -324,8 +360,8 @@ impl Container {
     pub(crate) async fn query<T>(self: &Arc<Self>, ask: impl FnOnce(&State) -> Result<T>) -> Result<T> {
         self.ready().await?;
         let (answer, settled) = {
-            let mut core = self.lock();
-            if !matches!(core.status, Status::Open) {
+            let mut core = self.core();
+            if !matches!(core.status, Status::Open | Status::ReadOnly) {
                 return Err(core.failure());
             }
             (ask(&core.state), core.settled())
@@ -339,7 +375,7 @@ impl Container {
     /// Waits until everything so far is durable.
     pub(crate) async fn settled(self: &Arc<Self>) -> Result<()> {
         self.start_commit();
-        let settled = self.lock().settled();
+        let settled = self.core().settled();
         match settled {
             Some(settled) => wait(settled).await,
             None => Ok(()),
@@ -358,7 +394,7 @@ impl Container {
     async fn make<T>(self: &Arc<Self>, op: Op, after: impl FnOnce(&State) -> Result<T>) -> Result<T> {
         self.ready().await?;
         let (receiver, made) = {
-            let mut core = self.lock();
+            let mut core = self.core();
             if !matches!(core.status, Status::Open) {
                 return Err(core.failure());
             }
@@ -388,7 +424,7 @@ impl Container {
     ) -> Result<()> {
         self.ready().await?;
         let (receiver, refused) = {
-            let mut core = self.lock();
+            let mut core = self.core();
             if !matches!(core.status, Status::Open) {
                 return Err(core.failure());
             }
@@ -418,7 +454,7 @@ impl Container {
 
     /// Nothing more is done. What is under way is written to its end.
     pub(crate) fn close(&self) {
-        let mut core = self.lock();
+        let mut core = self.core();
         core.status = Status::Closed;
         for segment in core.state.segments.values() {
             segment.wake();
@@ -436,7 +472,7 @@ impl Container {
         loop {
             self.ready().await?;
             let room = {
-                let mut core = self.lock();
+                let mut core = self.core();
                 if !matches!(core.status, Status::Open) {
                     return Err(core.failure());
                 }
@@ -468,7 +504,7 @@ impl Container {
         loop {
             self.ready().await?;
             let waiters = {
-                let mut core = self.lock();
+                let mut core = self.core();
                 let core = &mut *core;
                 let (key, found) = core.state.segment(segment)?;
                 let (visible, start) = (found.visible, found.start);
@@ -501,6 +537,11 @@ impl Container {
                     if now >= until {
                         return Ok(Read { bytes: Bytes::new(), is_end: false });
                     }
+                    if self.is_read_only() {
+                        self.env.clock.sleep(FOLLOW.min(until - now)).await;
+                        self.refresh().await?;
+                        continue;
+                    }
                     let timer = self.env.clock.sleep(until - now);
                     futures::future::select(told, timer).await;
                 }
@@ -510,7 +551,7 @@ impl Container {
 
     /// Whether a reader at `offset` has no reason to wait.
     fn has_more(&self, segment: &SegmentName, offset: u64) -> bool {
-        let core = self.lock();
+        let core = self.core();
         match core.state.segment(segment) {
             Ok((_, found)) => offset < found.visible.length || found.visible.is_sealed,
             Err(_) => true,
@@ -540,7 +581,7 @@ impl Container {
         error: Error,
     ) -> Result<Bytes> {
         let pieces = {
-            let core = self.lock();
+            let core = self.core();
             let (key, found) = core.state.segment(segment)?;
             if offset < found.start {
                 let start = found.start;
@@ -568,6 +609,7 @@ impl Core {
         match &self.status {
             Status::Failed(error) => unavailable(error.clone()),
             Status::Closed => Error::Closed,
+            Status::ReadOnly => Error::ReadOnly,
             Status::Recovering | Status::Open => {
                 Error::Unavailable { reason: "the store is being recovered".into() }
             }

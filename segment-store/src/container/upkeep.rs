@@ -51,7 +51,7 @@ impl Container {
         self.env.crash.hit("segment-snapshot/before-store");
         snapshot.store(&*self.env.fs, &self.dir)?;
         self.env.crash.hit("segment-snapshot/after-store");
-        self.lock().state.prune_objects(&objects);
+        self.core().state.prune_objects(&objects);
         let dir = log::dir(&self.dir);
         let listed = file::list(&*self.env.fs, &dir)?;
         let is_free = |number: &u64| *number < file && !used.files.contains_key(number);
@@ -76,7 +76,7 @@ impl Container {
     /// Makes a snapshot with the next frame, and waits until it is durable.
     pub(crate) async fn snapshot_now(self: &Arc<Self>) -> Result<()> {
         let made = {
-            let mut core = self.lock();
+            let mut core = self.core();
             if !matches!(core.status, Status::Open) {
                 return Err(core.failure());
             }
@@ -95,7 +95,7 @@ impl Container {
 
     /// Looks after files and objects, unless that is going on.
     pub(super) fn start_upkeep(self: &Arc<Self>) {
-        if std::mem::replace(&mut self.lock().is_upkeep_running, true) {
+        if std::mem::replace(&mut self.core().is_upkeep_running, true) {
             return;
         }
         let this = self.clone();
@@ -103,7 +103,7 @@ impl Container {
             if let Err(error) = this.upkeep().await {
                 tracing::warn!(%error, "old bytes stay in the log until the next file is full");
             }
-            this.lock().is_upkeep_running = false;
+            this.core().is_upkeep_running = false;
         };
         drop(self.env.spawner.spawn("segment-store upkeep", Box::pin(task)));
     }
@@ -120,7 +120,7 @@ impl Container {
                 return Ok(());
             }
             let object = {
-                let mut core = self.lock();
+                let mut core = self.core();
                 core.next_object += 1;
                 core.next_object - 1
             };
@@ -135,7 +135,7 @@ impl Container {
     /// What is to be moved next: the bytes of the oldest file when there are too many, else those of files and objects that
     /// hold little else than what was truncated.
     fn moves(&self) -> Moves {
-        let core = self.lock();
+        let core = self.core();
         let Some(position) =
             core.log.as_ref().map(LogWriter::position).or_else(|| last_position(&core.state))
         else {
