@@ -58,7 +58,35 @@ fn an_id_that_was_not_given_is_unknown() {
         assert!(matches!(world.run(&commit(other)), Err(Error::NoTransaction { .. })));
         assert!(matches!(world.run(&abort(other)), Err(Error::NoTransaction { .. })));
     }
-    assert_eq!(world.stream(&a().marks()).transaction(t), TransactionState::Unknown);
+}
+
+#[test]
+fn a_transaction_of_a_stream_is_none_of_that_of_its_marks() {
+    let mut world = with_stream(1);
+    let t = begun(&mut world);
+    let (stream, at) = (a().marks(), 0);
+    world
+        .run(&StreamOp::Begin { stream: stream.clone(), lease_millis: 1, label: String::new(), at })
+        .unwrap();
+    let id = world.stream(&stream).last_begun().unwrap();
+    world.run(&StreamOp::Commit { stream: stream.clone(), id, at }).unwrap();
+    assert_eq!(world.stream(&stream).transaction(id), TransactionState::Committed);
+    assert_eq!(world.stream(&stream).transaction(t), TransactionState::Unknown);
+    assert_eq!(state(&world, id), TransactionState::Unknown);
+}
+
+#[test]
+fn an_id_that_is_yet_to_come_is_unknown() {
+    let mut ahead = with_stream(1);
+    let (_, second) = (begun(&mut ahead), begun(&mut ahead));
+    ahead.run(&scale(&[id(0, 0)], &[(0.0, 1.0)])).unwrap();
+    let third = begun(&mut ahead);
+    let mut world = with_stream(1);
+    begun(&mut world);
+    assert_eq!(state(&world, second), TransactionState::Unknown, "its counter was not reached");
+    assert_eq!(begun(&mut world), second);
+    begun(&mut world);
+    assert_eq!(state(&world, third), TransactionState::Unknown, "its epoch was not reached");
 }
 
 /// Ids are computed again by later builds.

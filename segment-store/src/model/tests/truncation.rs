@@ -52,6 +52,19 @@ fn what_lies_wholly_before_the_head_is_dropped_once() {
     assert_eq!(stream.ancestors_covering(0.1), [id(0, 0), id(1, 2)], "what is dropped stays known");
 }
 
+/// No reader comes to such a cut, but it has one segment for each key.
+#[test]
+fn what_lies_before_the_head_with_a_part_of_its_keys_is_kept() {
+    let mut world = with_stream(2);
+    world.run(&scale(&[id(0, 0), id(0, 1)], &[(0.0, 1.0)])).unwrap();
+    world.run(&scale(&[id(1, 2)], &[(0.0, 0.5), (0.5, 1.0)])).unwrap();
+    let effects = world.run(&truncate("3.#epoch.2:0,1.#epoch.0:0")).unwrap();
+    assert_eq!(effects, [SegmentEffect::Drop(SegmentName::new(a(), id(0, 0)))]);
+    let between = world.stream(&a()).segments_between(&cut("3.#epoch.2:0,1.#epoch.0:0"), None);
+    let left: Vec<_> = between.into_iter().map(|(id, ..)| id).collect();
+    assert_eq!(left, [id(0, 1), id(1, 2), id(2, 3), id(2, 4)]);
+}
+
 #[test]
 fn the_head_does_not_go_back() {
     let mut world = with_stream(2);
