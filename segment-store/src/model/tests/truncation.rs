@@ -63,6 +63,11 @@ fn what_lies_before_the_head_with_a_part_of_its_keys_is_kept() {
     let between = world.stream(&a()).segments_between(&cut("3.#epoch.2:0,1.#epoch.0:0"), None);
     let left: Vec<_> = between.into_iter().map(|(id, ..)| id).collect();
     assert_eq!(left, [id(0, 1), id(1, 2), id(2, 3), id(2, 4)]);
+    let until = world
+        .stream(&a())
+        .segments_between(&cut("0.#epoch.0:0,1.#epoch.0:0"), Some(&cut("3.#epoch.2:0,1.#epoch.0:0")));
+    let until: Vec<_> = until.into_iter().map(|(id, _, end)| (id, end)).collect();
+    assert_eq!(until, [(id(0, 0), None), (id(0, 1), Some(0)), (id(1, 2), None), (id(2, 3), Some(0))]);
 }
 
 #[test]
