@@ -32,9 +32,14 @@ fn overlapping<'a>(parts: &'a [Part], range: &KeyRange) -> &'a [Part] {
     parts.get(first..end).unwrap_or(&[])
 }
 
-/// Whether a segment that holds these keys, and that the cut does not go through, lies before the cut with all its keys.
+/// Whether a segment that holds these keys lies before the cut with all of them.
 fn is_before(id: SegmentId, range: &KeyRange, parts: &[Part]) -> bool {
     overlapping(parts, range).iter().all(|part| part.id > id)
+}
+
+/// Whether it lies behind the cut with all of them.
+fn is_behind(id: SegmentId, range: &KeyRange, parts: &[Part]) -> bool {
+    overlapping(parts, range).iter().all(|part| part.id < id)
 }
 
 impl Stream {
@@ -116,15 +121,10 @@ impl Stream {
         let first = from.iter().next().map_or(SegmentId(0), |(id, _)| id);
         let mut between = Vec::new();
         for (&id, record) in self.segments.range(first..) {
-            let start = from.offset(id);
+            let start = from.offset(id).unwrap_or(0);
             let stop = to.and_then(|to| to.offset(id));
-            let is_before = start.is_none() && is_before(id, &record.range, &begin);
-            let is_behind = stop.is_none()
-                && end
-                    .as_ref()
-                    .is_some_and(|end| overlapping(end, &record.range).iter().all(|part| part.id < id));
-            let start = start.unwrap_or(0);
-            if !is_before && !is_behind && stop.is_none_or(|stop| start <= stop) {
+            let is_behind = end.as_ref().is_some_and(|end| is_behind(id, &record.range, end));
+            if !is_before(id, &record.range, &begin) && !is_behind && stop.is_none_or(|stop| start <= stop) {
                 between.push((id, start, stop));
             }
         }
@@ -170,7 +170,7 @@ impl Stream {
         }
         self.check_cut(cut, lengths)?;
         let parts = self.parts(cut);
-        let is_dropped = |id: SegmentId| cut.offset(id).is_none() && is_before(id, &self.range(id), &parts);
+        let is_dropped = |id: SegmentId| is_before(id, &self.range(id), &parts);
         Ok(Truncation {
             advanced: cut.iter().filter(|&(id, offset)| offset > self.head.offset(id).unwrap_or(0)).collect(),
             dropped: self.with_data.iter().copied().filter(|&id| is_dropped(id)).collect(),
