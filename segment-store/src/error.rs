@@ -121,7 +121,7 @@ pub enum Error {
     #[error("attribute {attribute:032x} of `{segment}` is {found:?}, not {expected:?}")]
     Attribute {
         /// The segment.
-        segment: SegmentName,
+        segment: Box<SegmentName>,
         /// The attribute.
         attribute: u128,
         /// The value that was expected; none is "not there".

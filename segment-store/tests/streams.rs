@@ -225,6 +225,9 @@ fn another_process_may_read_while_one_writes_and_sees_what_is_acknowledged() {
         tokio::time::sleep(Duration::from_secs(3)).await;
         for n in 1..400_i64 {
             store.append(&segment, append(1, n, vec![n as u8; 900])).await.unwrap().durable().await.unwrap();
+            if n == 10 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
             if n == 300 {
                 let tail = store.stream(&stream()).await.unwrap().tail;
                 store.truncate(&stream(), &tail).await.unwrap();

@@ -657,7 +657,7 @@ impl Core {
             return Err(Error::Sealed(name.clone()));
         }
         if last != append.previous {
-            let (segment, attribute, expected) = (name.clone(), append.writer.0, append.previous);
+            let (segment, attribute, expected) = (Box::new(name.clone()), append.writer.0, append.previous);
             return Err(Error::Attribute { segment, attribute, expected, found: last });
         }
         if let Some(expected) = append.at.filter(|&expected| expected != length) {

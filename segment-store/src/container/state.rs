@@ -165,7 +165,8 @@ impl State {
         let (key, segment) = self.segment(name)?;
         let found = segment.attributes.get(&attribute).copied();
         if found != expected {
-            return Err(Error::Attribute { segment: name.clone(), attribute, expected, found });
+            let segment = Box::new(name.clone());
+            return Err(Error::Attribute { segment, attribute, expected, found });
         }
         if found.is_none() && segment.attributes.len() >= MAX_ATTRIBUTES {
             let what = "the attributes of a segment";
