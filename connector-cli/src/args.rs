@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::set::Setting;
+use crate::store::args::StoreCommand;
 
 /// Runs pipelines from a source to a sink, exactly once, on one machine.
 ///
@@ -32,6 +33,9 @@ pub(crate) enum Command {
     ///
     /// Moves nothing, and works while the job runs.
     Ls(LsArgs),
+    /// Looks after stores of streams, which the connector `pravega` keeps in directories.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Looks after what the Kafka connector leaves on a cluster.
     #[cfg(feature = "kafka")]
     #[command(subcommand)]

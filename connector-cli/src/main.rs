@@ -2,7 +2,7 @@
 //!
 //! Where what stands: [`args`] is the command line; [`file`](mod@file), [`tree`], [`set`], [`secrets`], [`pipeline`] and
 //! [`load`] turn a pipeline's file into checked options, each of which knows its line; [`registry`] holds the connectors;
-//! [`convert`] is what stands between two ends that carry different things; [`host`] hands all that to the runtime; [`run`], [`check`](mod@check), [`list`](mod@list), [`options`], [`ls`] and `kafka` are the
+//! [`convert`] is what stands between two ends that carry different things; [`host`] hands all that to the runtime; [`run`], [`check`](mod@check), [`list`](mod@list), [`options`], [`ls`], [`store`] and `kafka` are the
 //! commands; [`report`], [`progress`], [`logs`], [`metrics`] and [`output`] tell about a run; [`signals`] stop it;
 //! [`failure`] has the exit codes; [`crash`] lets tests end it.
 
@@ -30,6 +30,7 @@ mod run;
 mod secrets;
 mod set;
 mod signals;
+mod store;
 mod tree;
 
 use std::process::ExitCode;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
             Command::Options(args) => code(options::options(args)),
             // It blocks, also on what an object store answers.
             Command::Ls(args) => code(tokio::task::block_in_place(|| ls::ls(args))),
+            Command::Store(command) => code(store::store(command).await),
             #[cfg(feature = "kafka")]
             Command::Kafka(command) => code(kafka::kafka(command).await),
         }

@@ -17,12 +17,12 @@ pub mod routing;
 mod store;
 mod writer;
 
-pub use container::{Ack, Appended, MAX_ATTRIBUTES, Read};
+pub use container::{Ack, Appended, MAX_ATTRIBUTES, Read, Salvaged, StoreStats, Verified};
 pub use cut::StreamCut;
 pub use error::{Error, Result};
 pub use id::{MAX_NAME, SegmentId, SegmentName, StreamName, TransactionId, WriterId, check_scope};
 pub use key_range::KeyRange;
 pub use options::{Durability, MAX_EVENT, StoreOptions};
 pub use reader::StreamReader;
-pub use store::Store;
+pub use store::{SegmentHistory, Store, salvage, verify};
 pub use writer::{EventWriter, WriterOptions};

@@ -13,7 +13,7 @@ use futures::channel::oneshot;
 use crate::client::{
     OpenTransactionInfo, SegmentInfo, SegmentPart, StoreClient, StreamInfo, Successor, Written,
 };
-use crate::container::{Ack, Appended, Container, Read};
+use crate::container::{self, Ack, Appended, Container, Read, Salvaged, StoreStats, Verified};
 use crate::cut::StreamCut;
 use crate::error::{Error, Result};
 use crate::id::{SegmentId, SegmentName, StreamName, TransactionId, WriterId, check_scope};
@@ -67,13 +67,17 @@ pub(crate) fn identity(fs: &dyn FileSystem, dir: &Path) -> Result<Option<u128>> 
 }
 
 fn make_identity(fs: &dyn FileSystem, dir: &Path, id: u128) -> Result<()> {
-    for files in [log::dir(dir), object::dir(dir), crate::container::snapshot_dir(dir)] {
+    for files in [log::dir(dir), object::dir(dir), container::snapshot_dir(dir)] {
         fs.create_dir_all(&files).map_err(Error::io("make", &files))?;
         if !fs.list(&files).map_err(Error::io("list", &files))?.is_empty() {
             let what = "it is missing, and there are files of a store";
             return Err(Error::corrupt(&identity_path(dir), 0, what));
         }
     }
+    write_identity(fs, dir, id)
+}
+
+fn write_identity(fs: &dyn FileSystem, dir: &Path, id: u128) -> Result<()> {
     let path = identity_path(dir);
     let bytes =
         seal(KIND, VERSION, &id.to_le_bytes()).map_err(|e| Error::invalid("a store", e.to_string()))?;
@@ -215,16 +219,102 @@ impl Store {
     /// When something could not be stored; the store is closed all the same.
     pub async fn close(&self) -> Result<()> {
         let made = self.snapshot().await;
-        self.container.close();
+        self.container.close().await;
         match made {
             Err(Error::Closed) => Ok(()),
             made => made,
         }
     }
 
+    /// What the store takes.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn stats(&self) -> Result<StoreStats> {
+        self.container.stats()
+    }
+
+    /// All segments that a stream ever had, oldest first: what there is to draw.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoStream`].
+    pub async fn history(&self, stream: &StreamName) -> Result<Vec<SegmentHistory>> {
+        self.container
+            .query(|state| {
+                let found = state.streams.stream(stream)?;
+                let segment = |(id, record): (SegmentId, &crate::model::SegmentRecord)| {
+                    let stored = state.segment(&name(stream, id)).ok()?.1;
+                    Some(SegmentHistory {
+                        id,
+                        range: record.range,
+                        made_at: record.made_at,
+                        sealed_at: record.sealed_at,
+                        start: stored.start,
+                        length: stored.length,
+                    })
+                };
+                Ok(found.segments().filter_map(segment).collect())
+            })
+            .await
+    }
+
     fn now(&self) -> i64 {
         self.container.env.clock.now_millis()
     }
+}
+
+/// A segment, over the life of its stream.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SegmentHistory {
+    /// The segment.
+    pub id: SegmentId,
+    /// Its keys.
+    pub range: KeyRange,
+    /// When it was made, in milliseconds since 1970.
+    pub made_at: i64,
+    /// When it was sealed.
+    pub sealed_at: Option<i64>,
+    /// Its first offset that was not truncated.
+    pub start: u64,
+    /// Where it ends.
+    pub length: u64,
+}
+
+/// Reads everything that a store holds, which nobody has open, and compares it with what the store says of it. Changes nothing.
+/// Blocks.
+///
+/// # Errors
+///
+/// [`Error::Locked`], [`Error::NoStore`], the system's. What is broken is in the answer.
+pub fn verify(env: &Environment, dir: &Path) -> Result<Verified> {
+    let id = identity(&*env.fs, dir)?.ok_or_else(|| Error::NoStore { dir: dir.to_path_buf() })?;
+    let _lock = take(&*env.fs, dir)?;
+    container::verify(&env.fs, dir, id)
+}
+
+/// Makes a new store at `to` of what can be read of a damaged one: everything up to the first damage of the log, of every segment all that
+/// comes before the first byte that can't be read. The damaged store stays as it is. Blocks.
+///
+/// # Errors
+///
+/// [`Error::Exists`] when `to` holds something; [`Error::Locked`], [`Error::NoStore`], the system's.
+pub fn salvage(env: &Environment, dir: &Path, to: &Path) -> Result<Salvaged> {
+    let id = identity(&*env.fs, dir)?.ok_or_else(|| Error::NoStore { dir: dir.to_path_buf() })?;
+    let _lock = take(&*env.fs, dir)?;
+    env.fs.create_dir_all(to).map_err(Error::io("make", to))?;
+    if !env.fs.list(to).map_err(Error::io("list", to))?.is_empty() {
+        return Err(Error::Exists(to.display().to_string()));
+    }
+    let new = u128::from(env.random.next_u64()) << 64 | u128::from(env.random.next_u64());
+    for files in [log::dir(to), object::dir(to), container::snapshot_dir(to)] {
+        env.fs.create_dir_all(&files).map_err(Error::io("make", &files))?;
+    }
+    let saved = container::salvage(&env.fs, dir, id, to, new, StoreOptions::default().log_file_size)?;
+    // Without it the rest is no store.
+    write_identity(&*env.fs, to, new)?;
+    Ok(saved)
 }
 
 fn name(stream: &StreamName, id: SegmentId) -> SegmentName {

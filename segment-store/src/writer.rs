@@ -222,6 +222,11 @@ impl EventWriter {
         Ok(true)
     }
 
+    /// Whether nothing waits for an acknowledgement; what was written and not sent yet does not count.
+    pub fn is_settled(&self) -> bool {
+        self.acks.is_empty()
+    }
+
     /// Appends what was written so far, without waiting until it is durable.
     ///
     /// # Errors

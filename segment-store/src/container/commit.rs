@@ -19,7 +19,10 @@ impl Container {
             core.is_committing = true;
         }
         let this = self.clone();
-        self.env.spawner.spawn_blocking(Box::new(move || this.commit()));
+        self.env.spawner.spawn_blocking(Box::new(move || {
+            this.commit();
+            this.idle.notify_waiters();
+        }));
     }
 
     /// Writes frames until nothing is left to write.
@@ -65,6 +68,7 @@ impl Container {
                     let snapshot = snapshot.map(|mut state| {
                         core.logged = 0;
                         core.wants_snapshot = false;
+                        core.snapshots += 1;
                         state.frames.push(number, place);
                         let waiters = std::mem::take(&mut core.snapshot_waiters);
                         (Snapshot { store: self.store, position, state }, waiters)

@@ -12,6 +12,7 @@ mod cache;
 mod commit;
 mod extents;
 mod files;
+mod inspect;
 mod lease;
 mod record;
 mod recover;
@@ -38,6 +39,8 @@ use crate::options::{Durability, StoreOptions};
 use cache::FrameCache;
 use extents::Location;
 use files::{Files, Piece};
+pub use inspect::{Salvaged, StoreStats, Verified};
+pub(crate) use inspect::{salvage, verify};
 use lease::Leases;
 use record::{APPEND_HEADER, Append, Op, SegmentKey};
 pub(crate) use snapshot::dir as snapshot_dir;
@@ -119,7 +122,11 @@ pub(crate) struct Container {
     recovered: Notify,
     leases: Leases,
     /// Held while the store is open for writing.
-    lock: Option<Box<dyn FileLock>>,
+    lock: Mutex<Option<Box<dyn FileLock>>>,
+    /// Told when a commit or a snapshot ends.
+    idle: Notify,
+    /// One upkeep at a time.
+    upkeep: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Container {
@@ -148,6 +155,8 @@ struct Core {
     logged: u64,
     /// Whether a snapshot is to be made with the next frame.
     wants_snapshot: bool,
+    /// How many snapshots are being stored.
+    snapshots: u32,
     /// Told when the snapshot that was asked for is durable.
     snapshot_waiters: Vec<oneshot::Sender<Result<()>>>,
     is_upkeep_running: bool,
@@ -191,6 +200,7 @@ impl Container {
         options: StoreOptions,
         lock: Option<Box<dyn FileLock>>,
     ) -> Result<Arc<Self>> {
+        let is_writer = lock.is_some();
         let files = Files::new(env.fs.clone(), &dir, store);
         let frame_size = options.frame_size;
         let core = Core {
@@ -205,6 +215,7 @@ impl Container {
             cache: FrameCache::new(options.tail_cache),
             logged: 0,
             wants_snapshot: false,
+            snapshots: 0,
             snapshot_waiters: Vec::new(),
             is_upkeep_running: false,
             next_object: 1,
@@ -219,9 +230,11 @@ impl Container {
             files,
             recovered: Notify::new(),
             leases: Leases::default(),
-            lock,
+            lock: Mutex::new(lock),
+            idle: Notify::new(),
+            upkeep: tokio::sync::Mutex::new(()),
         });
-        if container.lock.is_some() {
+        if is_writer {
             container.recover(None).await?;
             Self::watch_leases(&container);
         } else {
@@ -452,13 +465,25 @@ impl Container {
         self.leases.set(lease::Ends::TimeWriter(stream.clone(), writer), until);
     }
 
-    /// Nothing more is done. What is under way is written to its end.
-    pub(crate) fn close(&self) {
-        let mut core = self.core();
-        core.status = Status::Closed;
-        for segment in core.state.segments.values() {
-            segment.wake();
+    /// Nothing more is done. What is under way is written to its end; then the directory is given back.
+    pub(crate) async fn close(&self) {
+        {
+            let mut core = self.core();
+            core.status = Status::Closed;
+            for segment in core.state.segments.values() {
+                segment.wake();
+            }
         }
+        let _none_runs = self.upkeep.lock().await;
+        loop {
+            let mut idle = std::pin::pin!(self.idle.notified());
+            idle.as_mut().enable();
+            if self.core().is_idle() {
+                break;
+            }
+            idle.await;
+        }
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Appends to a segment. Returns when the append has its place; appends that were given their places one after the other become durable
@@ -614,6 +639,11 @@ impl Core {
                 Error::Unavailable { reason: "the store is being recovered".into() }
             }
         }
+    }
+
+    /// Whether nothing touches the files.
+    fn is_idle(&self) -> bool {
+        !self.is_committing && self.snapshots == 0
     }
 
     /// Told when everything so far is durable; none when it is.

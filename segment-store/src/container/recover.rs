@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::log::{self, Frame, Position, Scanner};
 
 /// Where a log begins.
-const BEGINNING: Position = Position { file: 0, at: 0, next: 1, previous: 0 };
+pub(crate) const BEGINNING: Position = Position { file: 0, at: 0, next: 1, previous: 0 };
 
 /// Applies what the log holds from where the scanner is, up to the frame `until` or to its end; says how many frames that were.
 pub(crate) fn advance(state: &mut State, scanner: &mut Scanner, until: Option<u64>) -> Result<u64> {
@@ -63,6 +63,15 @@ fn replay(state: &mut State, frame: &Frame) -> Result<(), String> {
     Ok(())
 }
 
+/// What the newest snapshot says, and where the log goes on behind it.
+pub(crate) fn start(fs: &Arc<dyn FileSystem>, dir: &Path, store: u128) -> Result<(State, Position)> {
+    match snapshot::newest(&**fs, dir)? {
+        Some(Snapshot { store: of, position, state }) if of == store => Ok((state, position)),
+        Some(_) => Err(Error::corrupt(&snapshot::dir(dir), 0, "a snapshot is that of another store")),
+        None => Ok((State::default(), BEGINNING)),
+    }
+}
+
 /// What the snapshot and the log behind it say, up to the frame `until` or to the end.
 pub(crate) fn load(
     fs: &Arc<dyn FileSystem>,
@@ -70,12 +79,7 @@ pub(crate) fn load(
     store: u128,
     until: Option<u64>,
 ) -> Result<(State, Scanner)> {
-    let (state, position) = match snapshot::newest(&**fs, dir)? {
-        Some(Snapshot { store: of, position, state }) if of == store => (state, position),
-        Some(_) => return Err(Error::corrupt(&snapshot::dir(dir), 0, "a snapshot is that of another store")),
-        None => (State::default(), BEGINNING),
-    };
-    let mut state = state;
+    let (mut state, position) = start(fs, dir, store)?;
     let mut scanner = Scanner::new(fs.clone(), log::dir(dir), store, position);
     advance(&mut state, &mut scanner, until)?;
     Ok((state, scanner))

@@ -83,6 +83,11 @@ impl Frames {
         self.places.get(usize::try_from(number.checked_sub(self.first)?).ok()?).copied()
     }
 
+    /// The numbers of the frames whose places are known.
+    pub(crate) fn numbers(&self) -> std::ops::Range<u64> {
+        self.first..self.first + self.places.len() as u64
+    }
+
     pub(crate) fn last(&self) -> Option<FramePlace> {
         self.places.back().copied()
     }

@@ -36,7 +36,10 @@ impl Container {
             if let Err(error) = &made {
                 tracing::warn!(%error, "no snapshot could be made; the log is kept until one can");
             }
+            this.core().snapshots -= 1;
+            this.idle.notify_waiters();
             for waiter in waiters {
+                // Whoever asked may be gone.
                 let _ = waiter.send(made.clone());
             }
         }));
@@ -109,6 +112,7 @@ impl Container {
     }
 
     pub(crate) async fn upkeep(self: &Arc<Self>) -> Result<()> {
+        let _one_at_a_time = self.upkeep.lock().await;
         self.blocking(|this| {
             let (dir, options) = (log::dir(&this.dir), &this.options);
             LogWriter::prepare(&*this.env.fs, &dir, options.spare_files, options.log_file_size)

@@ -24,6 +24,7 @@ const BELOW: &[(&str, &[&str])] = &[
             "connector-formats",
             "connector-kafka",
             "connector-runtime",
+            "segment-store",
         ],
     ),
     (
@@ -35,6 +36,7 @@ const BELOW: &[(&str, &[&str])] = &[
             "connector-formats",
             "connector-kafka",
             "connector-runtime",
+            "segment-store",
             // For brokers to measure on.
             "testkit",
         ],
