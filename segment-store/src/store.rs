@@ -25,6 +25,9 @@ use crate::{log, object};
 
 const KIND: &str = "segment-store";
 const VERSION: u16 = 1;
+/// How often the directory is asked for, and how long is waited in between.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// A store of streams in a directory, open in this process and in no other. Cloning is cheap; the directory is given back when
 /// the last clone is dropped, better by [`close`](Self::close).
@@ -108,6 +111,29 @@ fn take(fs: &dyn FileSystem, dir: &Path) -> Result<Box<dyn FileLock>> {
     }
 }
 
+/// Takes a directory, and makes it a store if it is none.
+fn take_store(fs: &dyn FileSystem, dir: &Path, new: u128) -> Result<(Box<dyn FileLock>, u128)> {
+    fs.create_dir_all(dir).map_err(Error::io("make", dir))?;
+    let lock = take(fs, dir)?;
+    let id = match identity(fs, dir)? {
+        Some(id) => id,
+        None => {
+            make_identity(fs, dir, new)?;
+            new
+        }
+    };
+    Ok((lock, id))
+}
+
+/// When nobody writes, nobody says what is durable: then it is made so.
+fn settle(env: &Environment, dir: &Path, id: u128) -> Result<()> {
+    match env.fs.lock(&lock_path(dir)) {
+        Ok(_lock) => Container::settle(env, dir, id),
+        Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
+        Err(e) => Err(Error::io("lock", &lock_path(dir))(e)),
+    }
+}
+
 fn holder(fs: &dyn FileSystem, path: &Path) -> String {
     let mut bytes = [0; 32];
     let read = fs.open(path, Access::Read).and_then(|file| file.read_at(&mut bytes, 0)).unwrap_or(0);
@@ -130,25 +156,22 @@ impl Store {
             env.fs = Arc::new(MemoryFs::default());
         }
         let new_id = u128::from(env.random.next_u64()) << 64 | u128::from(env.random.next_u64());
-        let (sender, taken) = oneshot::channel();
-        let (fs, at) = (env.fs.clone(), dir.clone());
-        env.spawner.spawn_blocking(Box::new(move || {
-            let taken = (|| {
-                fs.create_dir_all(&at).map_err(Error::io("make", &at))?;
-                let lock = take(&*fs, &at)?;
-                let id = match identity(&*fs, &at)? {
-                    Some(id) => id,
-                    None => {
-                        make_identity(&*fs, &at, new_id)?;
-                        new_id
-                    }
-                };
-                Ok((lock, id))
-            })();
+        let mut tries = 0;
+        let (lock, id) = loop {
+            let (sender, taken) = oneshot::channel();
+            let (fs, at) = (env.fs.clone(), dir.clone());
             // Whoever asked may be gone.
-            let _ = sender.send(taken);
-        }));
-        let (lock, id) = taken.await.unwrap_or(Err(Error::Closed))?;
+            let work = move || drop(sender.send(take_store(&*fs, &at, new_id)));
+            env.spawner.spawn_blocking(Box::new(work));
+            match taken.await.unwrap_or(Err(Error::Closed)) {
+                // One who attaches has it for a moment.
+                Err(Error::Locked { .. }) if tries < LOCK_TRIES => {
+                    tries += 1;
+                    env.clock.sleep(LOCK_PAUSE).await;
+                }
+                taken => break taken?,
+            }
+        };
         let container = Container::open(env, dir, id, options, Some(lock)).await?;
         Ok(Self { container })
     }
@@ -170,8 +193,8 @@ impl Store {
         }
     }
 
-    /// Opens a store that is there for reading only, also while another process has it open. What that one has written shows up after a
-    /// moment, perhaps a moment before it is acknowledged.
+    /// Opens a store that is there for reading only, also while another process has it open. What that one has made durable shows up within
+    /// a moment.
     ///
     /// # Errors
     ///
@@ -179,6 +202,13 @@ impl Store {
     pub async fn attach(env: Environment, dir: impl Into<PathBuf>) -> Result<Self> {
         let dir = dir.into();
         let id = identity(&*env.fs, &dir)?.ok_or_else(|| Error::NoStore { dir: dir.clone() })?;
+        let (sender, settled) = oneshot::channel();
+        let (edges, at) = (env.clone(), dir.clone());
+        env.spawner.spawn_blocking(Box::new(move || {
+            // Whoever asked may be gone.
+            let _ = sender.send(settle(&edges, &at, id));
+        }));
+        settled.await.unwrap_or(Err(Error::Closed))?;
         let container = Container::open(env, dir, id, StoreOptions::default(), None).await?;
         Ok(Self { container })
     }

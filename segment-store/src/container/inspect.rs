@@ -239,7 +239,7 @@ fn readable(
     };
     let mut scanner = Scanner::new(fs.clone(), log::dir(dir), store, position);
     match recover::advance(&mut state, &mut scanner, None) {
-        Ok(_) => {}
+        Ok(()) => {}
         Err(error @ Error::Corrupt { .. }) => {
             done.lost.push(format!("what was logged from frame {} on: {error}", scanner.position().next));
         }

@@ -20,7 +20,7 @@ mod snapshot;
 mod state;
 mod upkeep;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -248,12 +248,13 @@ impl Container {
         self.blocking(|this| {
             let mut core = this.core();
             let core = &mut *core;
+            let durable = log::told(&*this.env.fs, &log::dir(&this.dir));
             if let Some(scanner) = &mut core.follow
-                && recover::advance(&mut core.state, scanner, None).is_ok()
+                && recover::advance(&mut core.state, scanner, Some(durable)).is_ok()
             {
                 return Ok(());
             }
-            let (state, scanner) = recover::load(&this.env.fs, &this.dir, this.store, None)?;
+            let (state, scanner) = recover::load(&this.env.fs, &this.dir, this.store, Some(durable))?;
             for segment in core.state.segments.values() {
                 segment.wake();
             }
@@ -295,6 +296,23 @@ impl Container {
         self.settled().await
     }
 
+    /// Makes what a process left durable, and tells those who read along; for whoever holds the lock and does not want to write.
+    pub(crate) fn settle(env: &Environment, dir: &Path, store: u128) -> Result<()> {
+        let (state, scanner) = recover::load(&env.fs, dir, store, None)?;
+        let (position, last) = (scanner.position(), state.frames.last());
+        let setup = Setup {
+            fs: env.fs.clone(),
+            dir: log::dir(dir),
+            store,
+            incarnation: state.incarnation,
+            file_size: 0,
+            syncs: true,
+            crash: env.crash.clone(),
+        };
+        let start = if position.file == 0 { Start::NewFile } else { Start::Continue };
+        LogWriter::open(setup, position, last, start).map(drop)
+    }
+
     /// What was loaded is the state from now on.
     fn take_over(&self, loaded: Result<(State, LogWriter, u64)>) -> Result<()> {
         let mut core = self.core();
@@ -329,6 +347,9 @@ impl Container {
     fn load(&self, until: Option<u64>) -> Result<(State, LogWriter, u64)> {
         let (state, scanner) = recover::load(&self.env.fs, &self.dir, self.store, until)?;
         let position = scanner.position();
+        if let Some(last) = until.filter(|last| position.next <= *last) {
+            return Err(Error::Unavailable { reason: format!("frame {last} was durable, and is gone") });
+        }
         let next_object = self.clean(&state)?;
         let setup = Setup {
             fs: self.env.fs.clone(),

@@ -15,24 +15,16 @@ use crate::log::{self, Frame, Position, Scanner};
 /// Where a log begins.
 pub(crate) const BEGINNING: Position = Position { file: 0, at: 0, next: 1, previous: 0 };
 
-/// Applies what the log holds from where the scanner is, up to the frame `until` or to its end; says how many frames that were.
-pub(crate) fn advance(state: &mut State, scanner: &mut Scanner, until: Option<u64>) -> Result<u64> {
-    let mut frames = 0;
+/// Applies what the log holds from where the scanner is, up to the frame `until` or to its end.
+pub(crate) fn advance(state: &mut State, scanner: &mut Scanner, until: Option<u64>) -> Result<()> {
     while until.is_none_or(|last| scanner.position().next <= last) {
-        let Some(frame) = scanner.next()? else {
-            if let Some(last) = until {
-                let what = format!("frame {last} was durable, and is gone");
-                return Err(Error::Unavailable { reason: what });
-            }
-            break;
-        };
+        let Some(frame) = scanner.next()? else { break };
         replay(state, &frame).map_err(|why| {
             let path = log::file::path(scanner.dir(), frame.place.file);
             Error::corrupt(&path, frame.place.at, format!("frame {}: {why}", frame.header.number))
         })?;
-        frames += 1;
     }
-    Ok(frames)
+    Ok(())
 }
 
 fn replay(state: &mut State, frame: &Frame) -> Result<(), String> {

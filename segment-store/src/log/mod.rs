@@ -9,11 +9,13 @@
 //! - After a failed write or sync the file is given up: what follows goes to a new file, whose header says from which number
 //!   on the old one no longer counts.
 
+mod durable;
 pub(crate) mod file;
 pub(crate) mod frame;
 mod scan;
 mod writer;
 
+pub(crate) use durable::told;
 pub(crate) use scan::{Frame, Scanner, read_frame};
 pub(crate) use writer::{LogWriter, Setup, Start};
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use connector_api::env::{Access, CrashPoints, File, FileSystem};
 
+use super::durable::Durable;
 use super::file::{self, FIRST, FileHeader, FileId};
 use super::frame::{Buffer, HEADER, Place};
 use super::{FramePlace, Position};
@@ -35,8 +36,9 @@ pub(crate) struct LogWriter {
     crash: CrashPoints,
     position: Position,
     open: Option<Box<dyn File>>,
-    /// The greatest number that a file or spare ever had.
+    /// The greatest number that a file ever had.
     newest: u64,
+    durable: Durable,
 }
 
 /// What a writer is made of.
@@ -67,8 +69,20 @@ impl LogWriter {
             file::remove(&*fs, path)?;
         }
         let newest = listed.files.last().copied().unwrap_or(0).max(position.file);
-        let mut writer =
-            Self { fs, dir, store, incarnation, file_size, syncs, crash, position, open: None, newest };
+        let durable = Durable::open(&*fs, &dir)?;
+        let mut writer = Self {
+            fs,
+            dir,
+            store,
+            incarnation,
+            file_size,
+            syncs,
+            crash,
+            position,
+            open: None,
+            newest,
+            durable,
+        };
         if let Start::Continue = start {
             let path = file::path(&writer.dir, position.file);
             let open = writer.fs.open(&path, Access::ReadWrite).map_err(Error::io("open", &path))?;
@@ -81,6 +95,7 @@ impl LogWriter {
             writer.fs.sync_dir(&writer.dir).map_err(Error::io("sync", &writer.dir))?;
             writer.open = Some(open);
         }
+        writer.durable.tell(position.next - 1);
         Ok(writer)
     }
 
@@ -118,6 +133,7 @@ impl LogWriter {
         self.position.next += 1;
         self.position.previous = header.crc;
         self.open = Some(file);
+        self.durable.tell(self.position.next - 1);
         Ok((placed, buffer.into_bytes()))
     }
 
