@@ -29,7 +29,10 @@ struct Lines {
 
 pub(super) async fn append(env: &Environment, args: &AppendArgs) -> Result<(), Failure> {
     let durability = if args.durability == "os" { Durability::Os } else { Durability::Sync };
-    let options = StoreOptions { durability, ..StoreOptions::default() };
+    let mut options = StoreOptions { durability, ..StoreOptions::default() };
+    if let Some(size) = args.log_file_size {
+        options = StoreOptions { log_file_size: size, log_files: 2, snapshot_every: size, ..options };
+    }
     let store = opened(env, &args.stream.dir, options).await?;
     let client = Arc::new(store.clone());
     let (stream, id) = (args.stream.stream.clone(), WriterId::named(&args.writer));

@@ -99,6 +99,9 @@ pub(crate) struct AppendArgs {
     /// How durable an acknowledged line is: `sync` survives a power cut, `os` the end of the process.
     #[arg(long, default_value = "sync", value_parser = ["sync", "os"])]
     pub(crate) durability: String,
+    /// For tests: the size of a file of the log, of which so few make old bytes move into objects soon.
+    #[arg(long, hide = true, value_name = "BYTES")]
+    pub(crate) log_file_size: Option<u64>,
 }
 
 /// A position in a stream.

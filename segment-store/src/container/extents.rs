@@ -35,6 +35,12 @@ impl Extent {
         self.offset + self.length
     }
 
+    /// Its first `length` bytes, and what is left.
+    pub(crate) fn split(&self, length: u64) -> (Self, Option<Self>) {
+        let first = Self { length: self.length.min(length), ..*self };
+        (first, self.clipped(first.end(), u64::MAX))
+    }
+
     /// The part of it within these offsets.
     fn clipped(&self, from: u64, until: u64) -> Option<Self> {
         let (start, end) = (self.offset.max(from), self.end().min(until));
@@ -76,6 +82,11 @@ impl Extents {
         {
             *first = rest;
         }
+    }
+
+    /// Those of the bytes before `offset`.
+    pub(crate) fn before(&self, offset: u64) -> Self {
+        Self(self.between(0, offset).collect())
     }
 
     /// Appends those of another segment, whose first byte comes to `offset`.

@@ -14,6 +14,7 @@ use super::snapshot::Snapshot;
 use super::state::{ObjectRecord, State};
 use super::{Container, recover};
 use crate::error::{Error, Result};
+use crate::event;
 use crate::log::{self, Position, Scanner, file};
 use crate::object;
 
@@ -171,12 +172,15 @@ pub(crate) fn salvage(
     for (&key, segment) in &mut state.segments {
         let extents = saved.entry(key).or_default();
         let mut end = segment.start;
-        for extent in segment.extents.iter() {
-            let bytes = match read(&files, &state.frames, extent) {
+        let mut events = Boundary::default();
+        for piece in segment.extents.iter().flat_map(pieces) {
+            let bytes = match read(&files, &state.frames, &piece) {
                 Ok(bytes) => bytes,
                 Err(error) => {
+                    end -= events.rest();
                     let (name, length) = (&segment.name, segment.length);
                     done.lost.push(format!("`{name}` from offset {end} to {length}: {error}"));
+                    *extents = extents.before(end);
                     break;
                 }
             };
@@ -188,8 +192,9 @@ pub(crate) fn salvage(
             }
             let location = Location::Object { id, at: writer.at() };
             writer.append(&bytes)?;
-            extents.push(Extent { offset: end, length: extent.length, location });
-            end += extent.length;
+            events.append(&bytes);
+            extents.push(Extent { offset: end, length: piece.length, location });
+            end += piece.length;
         }
         segment.length = end;
         done.segments += 1;
@@ -208,6 +213,47 @@ pub(crate) fn salvage(
     let position = Position { file: 0, at: 0, ..position };
     Snapshot { store: new, position, state }.store(&**fs, to)?;
     Ok(done)
+}
+
+/// An extent in parts, so that a damaged block takes little else with it.
+fn pieces(extent: &Extent) -> impl Iterator<Item = Extent> {
+    let mut rest = Some(*extent);
+    std::iter::from_fn(move || {
+        let left = rest.take()?;
+        let size = match left.location {
+            Location::Object { at, .. } => object::BLOCK - at % object::BLOCK,
+            Location::Frame { .. } => left.length,
+        };
+        let (first, after) = left.split(size);
+        rest = after;
+        Some(first)
+    })
+}
+
+/// Where the last whole event ends, so that whoever goes on writing begins behind one.
+#[derive(Default)]
+struct Boundary {
+    /// What follows on the last whole event.
+    rest: Vec<u8>,
+    /// The segment holds something else than events.
+    is_foreign: bool,
+}
+
+impl Boundary {
+    fn append(&mut self, bytes: &[u8]) {
+        if self.is_foreign {
+            return;
+        }
+        self.rest.extend_from_slice(bytes);
+        let mut events = event::parse(&self.rest);
+        self.is_foreign = events.by_ref().any(|event| event.is_err());
+        let at = events.at();
+        self.rest.drain(..at);
+    }
+
+    fn rest(&self) -> u64 {
+        if self.is_foreign { 0 } else { self.rest.len() as u64 }
+    }
 }
 
 fn read(files: &Files, frames: &super::state::Frames, extent: &Extent) -> Result<Bytes> {

@@ -9,6 +9,7 @@ mod pipeline;
 mod random;
 mod rounds;
 mod scan;
+mod store;
 
 use clap::ValueEnum;
 
@@ -26,6 +27,8 @@ pub(crate) enum Name {
     KillS3,
     /// SIGKILL at a random moment, lines into a topic and from topic to topic; in each fourth round the broker is killed, too.
     KillKafka,
+    /// SIGKILL at a random moment of `connect store append` under load, with scales in between.
+    KillStore,
     /// SIGINT or SIGTERM at a random moment: a stop with a savepoint.
     Signals,
     /// Whole jobs in the simulation, at every crash point and every write, from so many seeds; and 10,000 random jobs for each.
@@ -77,6 +80,7 @@ impl Arguments {
             Name::KillParquet => "cargo xtask soak kill-parquet",
             Name::KillS3 => "cargo xtask soak kill-s3",
             Name::KillKafka => "cargo xtask soak kill-kafka",
+            Name::KillStore => "cargo xtask soak kill-store",
             Name::Signals => "cargo xtask soak signals",
             Name::Jobs => "cargo xtask soak jobs",
             Name::Conformance => "cargo xtask soak conformance",
@@ -88,7 +92,13 @@ impl Arguments {
 /// What continuous integration runs: each soak for some seconds, from a new seed each time.
 pub(crate) fn small() -> Vec<Arguments> {
     let small = |name, rounds| Arguments { name, rounds, seed: None, mib_per_round: None, shard: None };
-    vec![small(Name::Kill, 8), small(Name::Signals, 4), small(Name::KillParquet, 4), small(Name::KillS3, 3)]
+    vec![
+        small(Name::Kill, 8),
+        small(Name::Signals, 4),
+        small(Name::KillParquet, 4),
+        small(Name::KillS3, 3),
+        small(Name::KillStore, 10),
+    ]
 }
 
 /// Runs a soak.
@@ -98,6 +108,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result {
         Name::KillParquet => rounds::run(arguments, EndedBy::Kill, Output::Parquet),
         Name::KillS3 => rounds::run(arguments, EndedBy::Kill, Output::S3),
         Name::KillKafka => jobs::kafka(arguments),
+        Name::KillStore => store::run(arguments),
         Name::Signals => rounds::run(arguments, EndedBy::Signals, Output::Lines),
         Name::Jobs => jobs::run(arguments),
         Name::Conformance => jobs::conformance(arguments),
