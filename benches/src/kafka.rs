@@ -84,9 +84,21 @@ fn administrated<T>(
 ///
 /// The broker's.
 pub fn create(bootstrap: &str, topic: &str, partitions: i32) -> Result {
+    create_with(bootstrap, topic, partitions, &[])
+}
+
+/// Makes a topic with more settings.
+///
+/// # Errors
+///
+/// The broker's.
+pub fn create_with(bootstrap: &str, topic: &str, partitions: i32, more: &[(&str, &str)]) -> Result {
     administrated(bootstrap, async |admin| {
-        let new =
+        let mut new =
             NewTopic::new(topic, partitions, TopicReplication::Fixed(1)).set("file.delete.delay.ms", "1000");
+        for (name, value) in more {
+            new = new.set(name, value);
+        }
         let made = admin.create_topics([&new], &AdminOptions::new()).await.map_err(text)?;
         made.into_iter()
             .try_for_each(|made| made.map(|_| ()).map_err(|(topic, code)| format!("{topic}: {code}")))

@@ -11,6 +11,7 @@ pub mod kafka;
 pub mod pairs;
 pub mod programs;
 pub mod slow_s3;
+pub mod store;
 
 use std::time::Instant;
 

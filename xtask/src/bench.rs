@@ -26,6 +26,10 @@ enum Name {
     KafkaSink,
     /// Topic to topic exactly once through `connect run`, against a bare loop in transactions; starts a broker.
     KafkaCopy,
+    /// The segment store: durable appends against a bare program, tail and catch-up reads, idle segments, recovery.
+    Store,
+    /// Durable appends into the segment store against Kafka on the same disk; starts a broker.
+    StoreKafka,
     /// What the runtime costs per row, against a bounded channel.
     Framework,
     /// What a split costs in a snapshot and in a restore, few against many.
@@ -62,6 +66,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result {
             Name::KafkaSource => "kafka_source",
             Name::KafkaSink => "kafka_sink",
             Name::KafkaCopy => "kafka_copy",
+            Name::Store => "store",
+            Name::StoreKafka => "store_kafka",
             Name::Framework => "framework",
             Name::Splits => "splits",
             Name::Directory => "directory",
