@@ -11,10 +11,13 @@ use crate::error::{Error, Result};
 /// The longest name of a scope or stream, in bytes (Pravega's bound).
 pub const MAX_NAME: usize = 255;
 
+/// What the name of a stream of watermarks begins with.
+const MARKS: &str = "_MARK";
+
 /// `scope/stream`.
 ///
-/// Both parts are at most 255 bytes of letters, digits, `.` and `-`, or, at the beginning of a stream's name alone, `_` for those that
-/// the system makes (`_MARK<stream>`, `_RG<group>`).
+/// Both parts are at most 255 bytes of letters, digits, `.`, `-` and `_`, those of streams that users make at most 250. Streams whose names
+/// begin with `_` are the system's (`_MARK<stream>`, `_RG<group>`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StreamName {
     /// The scope.
@@ -31,13 +34,19 @@ impl StreamName {
     /// [`Error::Invalid`] or [`Error::Limit`] saying what is wrong.
     pub fn new(scope: &str, stream: &str) -> Result<Self> {
         check_scope(scope)?;
-        check_part("the name of a stream", stream, true)?;
+        let what = "the name of a stream";
+        check_part(what, stream)?;
+        // The stream of its watermarks has a longer one.
+        let limit = MAX_NAME - MARKS.len();
+        if !stream.starts_with('_') && stream.len() > limit {
+            return Err(Error::Limit { what, given: stream.len() as u64, limit: limit as u64 });
+        }
         Ok(Self { scope: scope.into(), stream: stream.into() })
     }
 
     /// The stream that holds the watermarks of this one.
     pub fn marks(&self) -> Self {
-        Self { scope: self.scope.clone(), stream: format!("_MARK{}", self.stream).into() }
+        Self { scope: self.scope.clone(), stream: format!("{MARKS}{}", self.stream).into() }
     }
 
     /// Whether the system made it, not a user.
@@ -52,23 +61,21 @@ impl StreamName {
 ///
 /// [`Error::Invalid`] or [`Error::Limit`] saying what is wrong.
 pub fn check_scope(scope: &str) -> Result<()> {
-    check_part("the name of a scope", scope, true)
+    check_part("the name of a scope", scope)
 }
 
-fn check_part(what: &'static str, name: &str, may_be_internal: bool) -> Result<()> {
+fn check_part(what: &'static str, name: &str) -> Result<()> {
     if name.is_empty() {
         return Err(Error::invalid(what, "is empty"));
     }
     if name.len() > MAX_NAME {
         return Err(Error::Limit { what, given: name.len() as u64, limit: MAX_NAME as u64 });
     }
-    let rest = if may_be_internal { name.strip_prefix('_').unwrap_or(name) } else { name };
-    match rest.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))) {
+    match name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))) {
         Some(c) => Err(Error::invalid(
             what,
             format!("`{name}` holds {c:?}; letters, digits, `.`, `-` and `_` are allowed"),
         )),
-        None if rest.is_empty() => Err(Error::invalid(what, format!("`{name}` is `_` alone"))),
         None => Ok(()),
     }
 }
@@ -229,5 +236,38 @@ impl FromStr for SegmentName {
             None => (rest, None),
         };
         Ok(Self { stream: stream.parse()?, id: id.parse()?, transaction })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        let name: SegmentName = "a/b/3.#epoch.7".parse().unwrap();
+        assert_eq!((name.id.epoch(), name.id.number(), name.id.0), (7, 3, 7 << 32 | 3));
+        let within = name.within(TransactionId::new(7, 2, 5));
+        assert_eq!(within.to_string(), "a/b/3.#epoch.7#transaction.00000007000000020000000000000005");
+        assert_eq!(within.to_string().parse::<SegmentName>().unwrap(), within);
+        let cut: crate::StreamCut = "0.#epoch.0:12,1.#epoch.0:0".parse().unwrap();
+        assert_eq!(cut.to_string(), "0.#epoch.0:12,1.#epoch.0:0");
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused_with_what_is_allowed() {
+        for (text, why) in [
+            ("b", "scope/stream"),
+            ("/b", "is empty"),
+            ("a/", "is empty"),
+            ("a/b c", "letters, digits"),
+            (&format!("a/{}", "x".repeat(251)), "above the limit of 250"),
+            (&format!("{}/b", "x".repeat(256)), "above the limit of 255"),
+        ] {
+            let error = text.parse::<StreamName>().unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+        assert!("a/b/3.#epoch".parse::<SegmentName>().is_err());
+        assert!("a/b/3.#epoch.1#transaction.12".parse::<SegmentName>().is_err());
     }
 }

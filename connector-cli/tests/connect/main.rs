@@ -16,4 +16,5 @@ mod logs_and_metrics;
 mod restoring;
 mod running;
 mod stopping;
+mod stores;
 mod support;
