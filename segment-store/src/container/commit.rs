@@ -27,7 +27,7 @@ impl Container {
 
     /// Writes frames until nothing is left to write.
     fn commit(self: &Arc<Self>) {
-        let mut spare = Open::new(self.options.frame_size);
+        let mut spare = Open::new(0);
         loop {
             let (taken, shown, log, snapshot) = {
                 let mut core = self.core();
@@ -50,6 +50,7 @@ impl Container {
             let Open { buffer, acks, room, touched: _ } = taken;
             // They find room in the frame that is open now.
             drop(room);
+            let size = buffer.len();
             let mut log = log;
             let file = log.position().file;
             let written = log.append(buffer);
@@ -91,7 +92,8 @@ impl Container {
                     return;
                 }
             }
-            spare = Open::new(self.options.frame_size);
+            // The next ones will be about as large.
+            spare = Open::new(size);
         }
     }
 }

@@ -175,6 +175,7 @@ struct Open {
 }
 
 impl Open {
+    /// With room for a payload of this size; more is made when it is needed.
     fn new(capacity: usize) -> Self {
         Self { buffer: Buffer::new(capacity), touched: Vec::new(), acks: Vec::new(), room: Vec::new() }
     }
@@ -202,11 +203,10 @@ impl Container {
     ) -> Result<Arc<Self>> {
         let is_writer = lock.is_some();
         let files = Files::new(env.fs.clone(), &dir, store);
-        let frame_size = options.frame_size;
         let core = Core {
             state: State::default(),
             status: Status::Recovering,
-            open: Open::new(frame_size),
+            open: Open::new(0),
             next: 1,
             durable: 0,
             log: None,
@@ -331,7 +331,7 @@ impl Container {
             }
         }
         core.state = state;
-        core.open = Open::new(self.options.frame_size);
+        core.open = Open::new(0);
         core.next = position.next;
         core.durable = position.next - 1;
         core.log = Some(log);

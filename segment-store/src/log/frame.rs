@@ -83,8 +83,9 @@ impl Buffer {
         &self.bytes
     }
 
-    /// The sealed frame, for keeping.
-    pub(crate) fn into_bytes(self) -> bytes::Bytes {
+    /// The sealed frame, for keeping: without the room that it did not need.
+    pub(crate) fn into_bytes(mut self) -> bytes::Bytes {
+        self.bytes.shrink_to_fit();
         self.bytes.into()
     }
 }
