@@ -23,15 +23,6 @@ pub struct Cost {
     pub peak_mib: f64,
 }
 
-/// Seconds of processors that this process took so far.
-///
-/// # Errors
-///
-/// The system's.
-pub fn own_cpu() -> Result<f64> {
-    getrusage(UsageWho::RUSAGE_SELF).map(|usage| cpu(&usage)).map_err(|e| format!("getrusage: {e}"))
-}
-
 /// A program next to this one.
 ///
 /// # Errors
