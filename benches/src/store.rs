@@ -11,31 +11,10 @@ use connector_runtime::local;
 use segment_store::client::StoreClient;
 use segment_store::{EventWriter, Store, StoreOptions, StreamName, WriterId, WriterOptions, routing};
 
-use crate::child::own_cpu;
-use crate::{Result, now};
+use crate::Result;
 
 /// What is written and synced at once in blocks.
 pub const BLOCK: usize = 1 << 20;
-
-/// What a run took.
-#[derive(Clone, Copy, Debug)]
-pub struct Took {
-    /// Seconds on the wall.
-    pub wall: f64,
-    /// Seconds of processors, in this process.
-    pub cpu: f64,
-}
-
-/// Measures some work.
-///
-/// # Errors
-///
-/// Its own.
-pub fn measured(work: impl FnOnce() -> Result) -> Result<Took> {
-    let (started, cpu) = (now(), own_cpu()?);
-    work()?;
-    Ok(Took { wall: started.elapsed().as_secs_f64(), cpu: own_cpu()? - cpu })
-}
 
 /// A runtime for a store.
 ///

@@ -6,10 +6,9 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use benches::child::{OwnCost, measured};
 use benches::pairs::{self, Spread, interleaved, verdict};
-use benches::store::{
-    BLOCK, Took, append, bare, made, measured, percentiles, prepared, runtime, stream, zeros,
-};
+use benches::store::{BLOCK, append, bare, made, percentiles, prepared, runtime, stream, zeros};
 use benches::{Result, exit, job, now};
 use clap::Parser;
 use segment_store::client::StoreClient;
@@ -64,7 +63,7 @@ fn run(arguments: &Arguments) -> Result {
 }
 
 /// Prints pairs, and gives back how many times as fast ours was.
-fn report(pairs: &[(Took, Took)], bytes: u64) -> f64 {
+fn report(pairs: &[(OwnCost, OwnCost)], bytes: u64) -> f64 {
     for (n, (ours, theirs)) in pairs.iter().enumerate() {
         println!(
             "{:4} | ours {:7.3} s wall {:7.3} s cpu | theirs {:7.3} s wall {:7.3} s cpu | {:.3}",
@@ -76,7 +75,7 @@ fn report(pairs: &[(Took, Took)], bytes: u64) -> f64 {
             theirs.wall / ours.wall
         );
     }
-    let of = |value: &dyn Fn(&(Took, Took)) -> f64| Spread::of(pairs.iter().map(value).collect());
+    let of = |value: &dyn Fn(&(OwnCost, OwnCost)) -> f64| Spread::of(pairs.iter().map(value).collect());
     let speed = of(&|(ours, theirs)| theirs.wall / ours.wall);
     println!("speed ratio {speed}; cpu ratio {}", of(&|(ours, theirs)| ours.cpu / theirs.cpu));
     println!(
@@ -88,7 +87,7 @@ fn report(pairs: &[(Took, Took)], bytes: u64) -> f64 {
 }
 
 /// Appends into a new store whose files are made ahead.
-fn appended(dir: &Path, segments: u32, writers: u32, size: usize, events: u64) -> Result<Took> {
+fn appended(dir: &Path, segments: u32, writers: u32, size: usize, events: u64) -> Result<OwnCost> {
     job::empty(dir)?;
     let runtime = runtime()?;
     let bytes = events * size as u64;

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use benches::child::{OwnCost, measured};
 use benches::kafka::{self, Cluster};
 use benches::pairs::{Spread, interleaved, verdict};
-use benches::store::{Took, append, made, measured, prepared, runtime};
+use benches::store::{append, made, prepared, runtime};
 use benches::{Result, exit, job};
 use clap::Parser;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -62,8 +63,9 @@ fn run(arguments: &Arguments) -> Result {
             let pairs = interleaved(arguments.pairs, ours, theirs)?;
             let ratio = Spread::of(pairs.iter().map(|(ours, theirs)| theirs.wall / ours.wall).collect());
             let rate = |wall: f64| events as f64 / wall;
-            let of =
-                |value: &dyn Fn(&(Took, Took)) -> f64| Spread::of(pairs.iter().map(value).collect()).median;
+            let of = |value: &dyn Fn(&(OwnCost, OwnCost)) -> f64| {
+                Spread::of(pairs.iter().map(value).collect()).median
+            };
             println!(
                 "{partitions:4} partitions, {writers:2} writers | ours {:9.0} events/s | Kafka {:9.0} events/s | {ratio}",
                 of(&|(ours, _)| rate(ours.wall)),
@@ -78,7 +80,7 @@ fn run(arguments: &Arguments) -> Result {
     if holds { Ok(()) } else { Err("a bound does not hold".into()) }
 }
 
-fn stored(dir: &Path, segments: u32, writers: u32, events: u64) -> Result<Took> {
+fn stored(dir: &Path, segments: u32, writers: u32, events: u64) -> Result<OwnCost> {
     job::empty(dir)?;
     let runtime = runtime()?;
     let (env, store) = runtime.block_on(made(dir, segments, prepared(events * (SIZE + 8))))?;
@@ -94,7 +96,7 @@ fn produce(
     writers: u32,
     events: u64,
     is_synced: bool,
-) -> Result<Took> {
+) -> Result<OwnCost> {
     let more: &[(&str, &str)] = if is_synced { &[("flush.messages", "1")] } else { &[] };
     kafka::create_with(bootstrap, topic, partitions, more)?;
     let producers = (0..writers)
