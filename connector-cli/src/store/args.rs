@@ -24,6 +24,8 @@ pub(crate) enum StoreCommand {
     Scale(ScaleArgs),
     /// Removes what lies before a position.
     Truncate(TruncateArgs),
+    /// Ends a stream: nothing is appended to it any more, and who reads it comes to an end.
+    Seal(SealArgs),
     /// Reads everything and says what is broken: exit code 0 if nothing is.
     Verify(StoreArgs),
     /// Makes a new store of what can be read of a damaged one, which stays as it is.
@@ -153,6 +155,12 @@ pub(crate) struct TruncateArgs {
     /// What lies before this goes: `tail` or a stream cut.
     #[arg(long, value_parser = position)]
     pub(crate) at: Position,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SealArgs {
+    #[command(flatten)]
+    pub(crate) stream: StreamArgs,
 }
 
 #[derive(Debug, Args)]

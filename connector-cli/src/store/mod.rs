@@ -30,6 +30,7 @@ pub(crate) async fn store(command: &StoreCommand) -> Result<(), Failure> {
         StoreCommand::Tail(args) => tail::tail(&env, args).await,
         StoreCommand::Scale(args) => shape::scale(&env, args).await,
         StoreCommand::Truncate(args) => shape::truncate(&env, args).await,
+        StoreCommand::Seal(args) => shape::seal(&env, args).await,
         StoreCommand::Verify(args) => tokio::task::block_in_place(|| whole::verify(&env, args)),
         StoreCommand::Salvage(args) => tokio::task::block_in_place(|| whole::salvage(&env, args)),
         StoreCommand::Bench(args) => bench::bench(&env, args).await,

@@ -5,7 +5,7 @@ use segment_store::client::StoreClient;
 use segment_store::{Error, KeyRange, SegmentId, Store, StoreOptions, StreamName, reader};
 use serde_json::json;
 
-use super::args::{CreateArgs, ListArgs, ScaleArgs, StatArgs, TruncateArgs};
+use super::args::{CreateArgs, ListArgs, ScaleArgs, SealArgs, StatArgs, TruncateArgs};
 use super::{attached, closed, cut, failed, info, opened};
 use crate::failure::Failure;
 use crate::output;
@@ -163,5 +163,17 @@ pub(super) async fn truncate(env: &Environment, args: &TruncateArgs) -> Result<(
         return super::json(&json!({ "head": at.to_string() }));
     }
     output::line(&format!("{stream} begins at {at}"));
+    Ok(())
+}
+
+pub(super) async fn seal(env: &Environment, args: &SealArgs) -> Result<(), Failure> {
+    let stream = &args.stream.stream;
+    let store = opened(env, &args.stream.dir, StoreOptions::default()).await?;
+    store.seal_stream(stream).await.map_err(failed)?;
+    closed(&store).await?;
+    if args.stream.json {
+        return super::json(&json!({ "sealed": stream.to_string() }));
+    }
+    output::line(&format!("{stream} is sealed"));
     Ok(())
 }

@@ -10,6 +10,7 @@ mod random;
 mod rounds;
 mod scan;
 mod store;
+mod stores;
 
 use clap::ValueEnum;
 
@@ -29,6 +30,8 @@ pub(crate) enum Name {
     KillKafka,
     /// SIGKILL at a random moment of `connect store append` under load, with scales in between.
     KillStore,
+    /// SIGKILL at random moments of two pipelines at once, lines into a store and out of it again.
+    KillStorePipelines,
     /// SIGINT or SIGTERM at a random moment: a stop with a savepoint.
     Signals,
     /// Whole jobs in the simulation, at every crash point and every write, from so many seeds; and 10,000 random jobs for each.
@@ -81,6 +84,7 @@ impl Arguments {
             Name::KillS3 => "cargo xtask soak kill-s3",
             Name::KillKafka => "cargo xtask soak kill-kafka",
             Name::KillStore => "cargo xtask soak kill-store",
+            Name::KillStorePipelines => "cargo xtask soak kill-store-pipelines",
             Name::Signals => "cargo xtask soak signals",
             Name::Jobs => "cargo xtask soak jobs",
             Name::Conformance => "cargo xtask soak conformance",
@@ -109,6 +113,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result {
         Name::KillS3 => rounds::run(arguments, EndedBy::Kill, Output::S3),
         Name::KillKafka => jobs::kafka(arguments),
         Name::KillStore => store::run(arguments),
+        Name::KillStorePipelines => stores::run(arguments),
         Name::Signals => rounds::run(arguments, EndedBy::Signals, Output::Lines),
         Name::Jobs => jobs::run(arguments),
         Name::Conformance => jobs::conformance(arguments),
