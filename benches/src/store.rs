@@ -29,6 +29,9 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
         .map_err(|e| e.to_string())
 }
 
+/// Events between two looks at whether the store keeps up.
+const BATCH: u64 = 500;
+
 /// The one stream of the store.
 pub fn stream() -> StreamName {
     StreamName { scope: "bench".into(), stream: "events".into() }
@@ -74,7 +77,11 @@ pub async fn append(env: &Environment, store: &Store, writers: u32, size: usize,
             let each = events / u64::from(writers);
             for number in 0..each {
                 let position = routing::spread(number * u64::from(writers) + u64::from(n));
-                writer.write(number as i64, position, &event).await?;
+                writer.push(number as i64, position, &event)?;
+                // As whoever moves batches does.
+                if number.is_multiple_of(BATCH) {
+                    writer.ready().await?;
+                }
             }
             writer.flush().await
         }));

@@ -34,6 +34,8 @@ impl Default for WriterOptions {
     }
 }
 
+/// How much each of many segments is worth an append of its own.
+const SPREAD: usize = 16 * 1024;
 /// How soon a store that can't write is asked again.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -60,7 +62,10 @@ pub struct EventWriter {
     /// What was stored before this writer was opened.
     written: Vec<Written>,
     acks: FuturesUnordered<BoxFuture<'static, (SegmentId, Result<u64>)>>,
+    /// Bytes that are not acknowledged.
     outstanding: usize,
+    /// Those of them that are not appended either.
+    unsent: usize,
     last: Option<i64>,
 }
 
@@ -70,35 +75,80 @@ struct Lane {
     segment: SegmentId,
     range: KeyRange,
     open: Block,
+    /// As much of it as is appended at once ends here.
+    full: VecDeque<Closed>,
     /// Appended and not durable yet, in order.
-    sent: VecDeque<Block>,
+    sent: VecDeque<Closed>,
     /// The last event that was appended.
     previous: Option<i64>,
 }
 
-/// Events that are appended at once.
-#[derive(Clone, Debug, Default)]
+/// Events that are to be appended at once.
+#[derive(Debug, Default)]
 struct Block {
     bytes: Vec<u8>,
     events: Vec<Placed>,
 }
 
+/// Events that are appended at once: nothing is added any more.
+#[derive(Debug)]
+struct Closed {
+    bytes: Bytes,
+    events: Vec<Placed>,
+}
+
+/// An event in a block, whose bytes say where it ends.
 #[derive(Clone, Copy, Debug)]
 struct Placed {
     number: i64,
     position: f64,
-    /// Where it ends in the block.
-    end: usize,
 }
 
 impl Lane {
     fn new(segment: SegmentId, range: KeyRange, previous: Option<i64>) -> Self {
-        Self { segment, range, open: Block::default(), sent: VecDeque::new(), previous }
+        let (open, full, sent) = (Block::default(), VecDeque::new(), VecDeque::new());
+        Self { segment, range, open, full, sent, previous }
     }
 
     /// The number of the first event that is not known to be durable.
     fn first(&self) -> Option<i64> {
-        self.sent.front().unwrap_or(&self.open).events.first().map(|event| event.number)
+        let sent = self.sent.front().map(|sent| &sent.events);
+        let events = sent.or(self.full.front().map(|block| &block.events)).unwrap_or(&self.open.events);
+        events.first().map(|event| event.number)
+    }
+
+    /// The number of the last event that was written and is not known to be durable.
+    fn last(&self) -> Option<i64> {
+        let of = |events: &Vec<Placed>| events.last().map(|event| event.number);
+        let waiting = of(&self.open.events).or_else(|| self.full.back().and_then(|block| of(&block.events)));
+        waiting.or_else(|| self.sent.back().and_then(|sent| of(&sent.events)))
+    }
+
+    /// All events that are not known to be durable, in order, with their bytes.
+    fn take(&mut self) -> impl Iterator<Item = (Placed, Bytes)> {
+        let open = std::mem::take(&mut self.open).close();
+        let closed = std::mem::take(&mut self.sent).into_iter().chain(std::mem::take(&mut self.full));
+        closed.chain([open]).flat_map(Closed::each)
+    }
+}
+
+impl Block {
+    fn close(self) -> Closed {
+        Closed { bytes: self.bytes.into(), events: self.events }
+    }
+}
+
+impl Closed {
+    /// Each event with its bytes, header included.
+    fn each(self) -> impl Iterator<Item = (Placed, Bytes)> {
+        let Self { bytes, events } = self;
+        let mut parsed = event::parse(&bytes);
+        // They were framed here.
+        let ranges: Vec<_> = parsed.by_ref().map_while(Result::ok).collect();
+        events
+            .into_iter()
+            .zip(ranges)
+            .map(move |(event, range)| (event, bytes.slice(range.start - event::HEADER..range.end)))
     }
 }
 
@@ -159,6 +209,7 @@ impl EventWriter {
             written: Vec::new(),
             acks: FuturesUnordered::new(),
             outstanding: 0,
+            unsent: 0,
             last: None,
         }
     }
@@ -184,42 +235,76 @@ impl EventWriter {
         }
     }
 
-    /// Writes an event to the segment that the position of its routing key belongs to. Says whether it is new: an event that the stream
-    /// holds already, by its number, is not stored again. Waits while too much is outstanding.
+    /// Writes an event: [`push`](Self::push), then [`ready`](Self::ready).
+    ///
+    /// # Errors
+    ///
+    /// Those of the two.
+    pub async fn write(&mut self, number: i64, position: f64, event: &[u8]) -> Result<bool> {
+        let is_new = self.push(number, position, event)?;
+        if self.unsent >= self.batch() {
+            self.ready().await?;
+        }
+        Ok(is_new)
+    }
+
+    /// Takes an event for the segment that the position of its routing key belongs to. Says whether it is new: an event that the stream
+    /// holds already, by its number, is not stored again. Whoever pushes many calls [`ready`](Self::ready) after each batch.
     ///
     /// # Errors
     ///
     /// [`Error::Limit`] for an event that is too large, [`Error::Invalid`] for a number that is not above the one before: then
-    /// the event was not taken. Others are those of events before: the event was taken, and [`flush`](Self::flush) goes on with all of them.
-    pub async fn write(&mut self, number: i64, position: f64, event: &[u8]) -> Result<bool> {
+    /// the event was not taken.
+    pub fn push(&mut self, number: i64, position: f64, event: &[u8]) -> Result<bool> {
         let holds = |written: &Written| written.range.contains(position) && number <= written.event;
         if self.written.iter().any(holds) {
             return Ok(false);
         }
-        let lane = self.lanes.partition_point(|lane| lane.range.high <= position);
-        let Some(lane) = self.lanes.get_mut(lane) else {
+        let lane = match &mut self.lanes[..] {
+            [only] => Some(only),
+            lanes => {
+                let at = lanes.partition_point(|lane| lane.range.high <= position);
+                lanes.get_mut(at)
+            }
+        };
+        let Some(lane) = lane.filter(|lane| lane.range.contains(position)) else {
             return Err(Error::invalid("a position", format!("{position} is not within [0, 1)")));
         };
-        let before = lane.open.events.last().or(lane.sent.back().and_then(|block| block.events.last()));
-        if before.is_some_and(|before| number <= before.number) || number < 0 {
+        if number < 0 || lane.last().max(lane.previous).is_some_and(|last| number <= last) {
             let reason = format!("{number} does not follow on the numbers before");
             return Err(Error::invalid("the number of an event", reason));
         }
         let length = lane.open.bytes.len();
         event::push(&mut lane.open.bytes, event)?;
-        lane.open.events.push(Placed { number, position, end: lane.open.bytes.len() });
-        self.outstanding += lane.open.bytes.len() - length;
+        lane.open.events.push(Placed { number, position });
+        let length = lane.open.bytes.len() - length;
+        (self.outstanding, self.unsent) = (self.outstanding + length, self.unsent + length);
         self.last = self.last.max(Some(number));
-        let is_full = lane.open.bytes.len() >= self.options.block;
-        let segment = lane.segment;
-        if is_full {
-            self.send(segment).await?;
+        if lane.open.bytes.len() >= self.options.block {
+            lane.close(self.options.block);
+        }
+        Ok(true)
+    }
+
+    /// Appends what was pushed, where it is worth it, and waits while too much is outstanding.
+    ///
+    /// # Errors
+    ///
+    /// The store's: the events are kept, and [`flush`](Self::flush) goes on with all of them.
+    pub async fn ready(&mut self) -> Result<()> {
+        if self.unsent >= self.batch() {
+            self.send_all().await?;
         }
         while self.outstanding > self.options.outstanding {
             self.send_all().await?;
             self.acked().await?;
         }
-        Ok(true)
+        Ok(())
+    }
+
+    /// How much is appended together: a block, and more where it is spread over many segments.
+    fn batch(&self) -> usize {
+        self.options.block.max(self.lanes.len() * SPREAD).min(self.options.outstanding)
     }
 
     /// Whether nothing waits for an acknowledgement; what was written and not sent yet does not count.
@@ -267,7 +352,7 @@ impl EventWriter {
             self.send_all().await?;
             if self.acks.is_empty() {
                 // What a failure left unsent is sent now.
-                if self.lanes.iter().all(|lane| lane.sent.is_empty()) {
+                if self.outstanding == 0 {
                     return Ok(());
                 }
                 self.reconnect().await?;
@@ -288,29 +373,35 @@ impl EventWriter {
 
     async fn send(&mut self, segment: SegmentId) -> Result<()> {
         let name = self.name(segment);
-        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.segment == segment) else { return Ok(()) };
-        let Some(last) = lane.open.events.last() else { return Ok(()) };
-        let append = Appended {
-            writer: self.writer,
-            event: last.number,
-            previous: lane.previous,
-            events: lane.open.events.len() as u32,
-            at: None,
-            bytes: Bytes::copy_from_slice(&lane.open.bytes),
-        };
-        let (capacity, number) = (lane.open.bytes.len(), last.number);
-        match self.client.append(&name, append).await {
-            Ok(ack) => {
-                let next = Block { bytes: Vec::with_capacity(capacity), events: Vec::new() };
-                lane.sent.push_back(std::mem::replace(&mut lane.open, next));
-                lane.previous = Some(number);
-                self.acks.push(Box::pin(acknowledged(segment, ack)));
-                Ok(())
+        loop {
+            let Some(lane) = self.lanes.iter_mut().find(|lane| lane.segment == segment) else {
+                return Ok(());
+            };
+            lane.close(self.options.block);
+            let Some(block) = lane.full.front() else { return Ok(()) };
+            let Some(number) = block.events.last().map(|event| event.number) else { return Ok(()) };
+            let append = Appended {
+                writer: self.writer,
+                event: number,
+                previous: lane.previous,
+                events: block.events.len() as u32,
+                at: None,
+                bytes: block.bytes.clone(),
+            };
+            let ack = match self.client.append(&name, append).await {
+                Ok(ack) => ack,
+                Err(Error::Sealed(_)) if self.transaction.is_none() => return self.reroute().await,
+                // An append before this one failed, and its answer has not been looked at yet.
+                Err(Error::Unavailable { .. } | Error::Attribute { .. }) => return self.reconnect().await,
+                Err(error) => return Err(error),
+            };
+            // Dropped before this, it is appended again, and that is a repetition.
+            if let Some(block) = lane.full.pop_front() {
+                self.unsent -= block.bytes.len();
+                lane.sent.push_back(block);
             }
-            Err(Error::Sealed(_)) if self.transaction.is_none() => self.reroute().await,
-            // An append before this one failed, and its answer has not been looked at yet.
-            Err(Error::Unavailable { .. } | Error::Attribute { .. }) => self.reconnect().await,
-            Err(error) => Err(error),
+            lane.previous = Some(number);
+            self.acks.push(Box::pin(acknowledged(segment, ack)));
         }
     }
 
@@ -329,23 +420,27 @@ impl EventWriter {
         }
         self.lanes.sort_by(|a, b| a.range.low.total_cmp(&b.range.low));
         // What those held that are no more.
-        let mut left: Vec<(Placed, Vec<u8>)> = Vec::new();
-        for block in old.into_iter().flat_map(|lane| lane.sent.into_iter().chain([lane.open])) {
-            let mut start = 0;
-            for event in block.events {
-                left.push((event, block.bytes[start..event.end].to_vec()));
-                start = event.end;
-            }
-        }
+        let mut left: Vec<(Placed, Bytes)> = old.iter_mut().flat_map(Lane::take).collect();
         left.sort_by_key(|(event, _)| event.number);
         for (event, bytes) in left {
             let lane = self.lanes.partition_point(|lane| lane.range.high <= event.position);
             if let Some(lane) = self.lanes.get_mut(lane) {
                 lane.open.bytes.extend_from_slice(&bytes);
-                lane.open.events.push(Placed { end: lane.open.bytes.len(), ..event });
+                lane.open.events.push(event);
             }
         }
+        self.count();
         Ok(())
+    }
+
+    /// Counts anew what is where.
+    fn count(&mut self) {
+        let of = |lane: &Lane| {
+            lane.full.iter().map(|block| block.bytes.len()).sum::<usize>() + lane.open.bytes.len()
+        };
+        self.unsent = self.lanes.iter().map(of).sum();
+        let sent = self.lanes.iter().flat_map(|lane| &lane.sent).map(|sent| sent.bytes.len()).sum::<usize>();
+        self.outstanding = self.unsent + sent;
     }
 
     /// A segment was sealed: what was appended to it before is stored; the rest goes to its successors.
@@ -381,20 +476,46 @@ impl EventWriter {
             let last = self.client.last_event(&name, self.writer).await?;
             let lane = &mut self.lanes[lane];
             let mut open = Block::default();
-            for block in lane.sent.drain(..).chain([std::mem::take(&mut lane.open)]) {
-                let is_stored = block.events.last().is_some_and(|event| Some(event.number) <= last);
-                if is_stored {
-                    self.outstanding -= block.bytes.len();
-                    continue;
+            for (event, bytes) in lane.take() {
+                // An append is stored whole or not at all, in order.
+                if Some(event.number) > last {
+                    open.bytes.extend_from_slice(&bytes);
+                    open.events.push(event);
                 }
-                let base = open.bytes.len();
-                open.bytes.extend_from_slice(&block.bytes);
-                open.events.extend(block.events.iter().map(|e| Placed { end: base + e.end, ..*e }));
             }
             lane.open = open;
             lane.previous = last;
         }
+        self.count();
         if self.transaction.is_none() { self.route().await } else { Ok(()) }
+    }
+}
+
+impl Lane {
+    /// Closes the open block, in pieces of about `size`.
+    fn close(&mut self, size: usize) {
+        let capacity = self.open.bytes.len().min(size + size / 8);
+        let next =
+            Block { bytes: Vec::with_capacity(capacity), events: Vec::with_capacity(self.open.events.len()) };
+        let open = std::mem::replace(&mut self.open, next);
+        if open.bytes.len() <= size.saturating_mul(2) {
+            if !open.events.is_empty() {
+                self.full.push_back(open.close());
+            }
+            return;
+        }
+        // What a failure put together is more than one append may bring.
+        let mut block = Block::default();
+        for (event, bytes) in open.close().each() {
+            block.bytes.extend_from_slice(&bytes);
+            block.events.push(event);
+            if block.bytes.len() >= size {
+                self.full.push_back(std::mem::take(&mut block).close());
+            }
+        }
+        if !block.events.is_empty() {
+            self.full.push_back(block.close());
+        }
     }
 }
 

@@ -61,7 +61,7 @@ fn what_was_acknowledged_is_there_after_a_power_cut() {
         let (store, segment) = created(&fs).await;
         let mut expected = Vec::new();
         for n in 0..200 {
-            let bytes = vec![n as u8; 1000 + n];
+            let bytes = vec![n as u8; if n % 10 == 0 { 17_000 + n } else { 1000 + n }];
             store
                 .append(&segment, append(1, n as i64, bytes.clone()))
                 .await

@@ -83,13 +83,14 @@ impl Lines {
             };
             let Some(read) = read else { break };
             let bytes = read.map_err(|e| Failure::Surroundings(format!("standard input: {e}")))?;
-            self.take(&bytes).await?;
+            self.take(&bytes)?;
+            self.writer.ready().await.map_err(failed)?;
             self.writer.send_all().await.map_err(failed)?;
             self.tell()?;
         }
         if !self.rest.is_empty() {
             let line = std::mem::take(&mut self.rest);
-            self.line(&line).await?;
+            self.line(&line)?;
         }
         while let Err(error) = self.writer.flush().await {
             if !error.is_retryable() {
@@ -100,14 +101,14 @@ impl Lines {
         self.tell()
     }
 
-    async fn take(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
+    fn take(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             if self.rest.is_empty() {
-                self.line(&bytes[..end]).await?;
+                self.line(&bytes[..end])?;
             } else {
                 let mut line = std::mem::take(&mut self.rest);
                 line.extend_from_slice(&bytes[..end]);
-                self.line(&line).await?;
+                self.line(&line)?;
             }
             bytes = &bytes[end + 1..];
         }
@@ -115,13 +116,13 @@ impl Lines {
         Ok(())
     }
 
-    async fn line(&mut self, line: &[u8]) -> Result<(), Failure> {
+    fn line(&mut self, line: &[u8]) -> Result<(), Failure> {
         self.number += 1;
         let position = match line.iter().position(|byte| *byte == b'\t') {
             Some(tab) => routing::position(&String::from_utf8_lossy(&line[..tab])),
             None => routing::spread(self.number as u64),
         };
-        let written = self.writer.write(self.number, position, line).await;
+        let written = self.writer.push(self.number, position, line);
         written.map_err(|error| Failure::Surroundings(format!("line {}: {error}", self.number)))?;
         Ok(())
     }

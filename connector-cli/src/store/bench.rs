@@ -63,7 +63,10 @@ async fn measure(
             let mut writer = EventWriter::open(client, env, stream, id, WriterOptions::default()).await?;
             let event = vec![b'x'; size];
             for number in 0..each {
-                writer.write(number, routing::spread(number as u64), &event).await?;
+                writer.push(number, routing::spread(number as u64), &event)?;
+                if number % 500 == 0 {
+                    writer.ready().await?;
+                }
             }
             writer.flush().await
         }));

@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use bytes::Bytes;
+use crate::log::frame::Payload;
 
 /// The newest frames, as many as fit; the first ones in are the first ones out.
 #[derive(Debug)]
 pub(crate) struct FrameCache {
-    frames: HashMap<u64, Bytes>,
+    frames: HashMap<u64, Payload>,
     order: VecDeque<u64>,
     bytes: usize,
     capacity: usize,
@@ -18,7 +18,7 @@ impl FrameCache {
         Self { frames: HashMap::new(), order: VecDeque::new(), bytes: 0, capacity }
     }
 
-    pub(crate) fn insert(&mut self, number: u64, frame: Bytes) {
+    pub(crate) fn insert(&mut self, number: u64, frame: Payload) {
         self.bytes += frame.len();
         match self.frames.insert(number, frame) {
             Some(old) => self.bytes -= old.len(),
@@ -30,7 +30,7 @@ impl FrameCache {
         }
     }
 
-    pub(crate) fn get(&self, number: u64) -> Option<&Bytes> {
+    pub(crate) fn get(&self, number: u64) -> Option<&Payload> {
         self.frames.get(&number)
     }
 
@@ -45,14 +45,18 @@ impl FrameCache {
 mod tests {
     use super::*;
 
+    fn frame(length: usize) -> Payload {
+        Payload::of(std::iter::once(vec![0; length].into()))
+    }
+
     #[test]
     fn the_oldest_frames_make_room_and_the_newest_stays() {
         let mut cache = FrameCache::new(10);
         for number in 0..4 {
-            cache.insert(number, Bytes::from(vec![0; 4]));
+            cache.insert(number, frame(4));
         }
         assert!(cache.get(1).is_none() && cache.get(2).is_some() && cache.get(3).is_some());
-        cache.insert(4, Bytes::from(vec![0; 100]));
+        cache.insert(4, frame(100));
         assert!(cache.get(3).is_none() && cache.get(4).is_some());
     }
 }

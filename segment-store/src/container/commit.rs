@@ -50,7 +50,7 @@ impl Container {
             let Open { buffer, acks, room, touched: _ } = taken;
             // They find room in the frame that is open now.
             drop(room);
-            let size = buffer.len();
+            let size = buffer.copied();
             let mut log = log;
             let file = log.position().file;
             let written = log.append(buffer);

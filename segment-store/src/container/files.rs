@@ -10,7 +10,7 @@ use connector_api::env::{Access, File, FileSystem};
 use super::cache::FrameCache;
 use crate::error::{Error, Result};
 use crate::log::file::FileId;
-use crate::log::frame::HEADER;
+use crate::log::frame::Payload;
 use crate::log::{self, FramePlace};
 use crate::object::{self, Object};
 
@@ -74,16 +74,21 @@ impl Files {
         match piece {
             Piece::Memory(bytes) => Ok(bytes.clone()),
             &Piece::Frame { number, place, at, length } => {
-                let frame = self.frame(number, place)?;
-                let from = HEADER + at as usize;
-                Ok(frame.slice(from..from + length))
+                let bytes = self.frame(number, place)?.slice(at, length);
+                bytes.ok_or_else(|| self.misplaced(number, place))
             }
             &Piece::Object { id, at, length } => self.object(id)?.read(at, length),
         }
     }
 
-    /// A whole frame, checked.
-    pub(crate) fn frame(&self, number: u64, place: FramePlace) -> Result<Bytes> {
+    /// A frame is whole, and holds less than was said of it.
+    pub(crate) fn misplaced(&self, number: u64, place: FramePlace) -> Error {
+        let path = log::file::path(&self.log, place.file);
+        Error::corrupt(&path, place.at, format!("frame {number} is shorter than what it holds"))
+    }
+
+    /// The payload of a whole frame, checked.
+    pub(crate) fn frame(&self, number: u64, place: FramePlace) -> Result<Payload> {
         if let Some(frame) = self.open().frames.get(number) {
             return Ok(frame.clone());
         }

@@ -31,7 +31,7 @@ use tokio::sync::Notify;
 
 use crate::error::{Error, Result};
 use crate::id::{SegmentName, StreamName, TransactionId, WriterId};
-use crate::log::frame::Buffer;
+use crate::log::frame::{Buffer, Summed};
 use crate::log::{self, LogWriter, Scanner, Setup, Start};
 use crate::model::StreamOp;
 use crate::options::{Durability, StoreOptions};
@@ -515,6 +515,8 @@ impl Container {
         if length > limit {
             return Err(Error::Limit { what: "an append", given: length as u64, limit: limit as u64 });
         }
+        // Not under the lock.
+        let bytes = Summed::of(append.bytes.clone());
         loop {
             self.ready().await?;
             let room = {
@@ -524,7 +526,7 @@ impl Container {
                 }
                 let size = core.open.buffer.len() + APPEND_HEADER + length;
                 if core.open.buffer.is_empty() || size <= self.options.frame_size {
-                    let ack = core.append(segment, &append)?;
+                    let ack = core.append(segment, &append, &bytes)?;
                     drop(core);
                     self.start_commit();
                     return Ok(ack);
@@ -685,13 +687,13 @@ impl Core {
     fn record(&mut self, op: &Op) -> Result<oneshot::Receiver<Result<()>>> {
         let encoded = postcard::to_stdvec(op).map_err(|e| Error::invalid("a change", e.to_string()))?;
         self.state.apply(op, &mut self.open.touched)?;
-        self.open.buffer.record(|out| Op::write(&encoded, out));
+        self.open.buffer.record(|out| Op::write(&encoded, out), &Summed::default());
         let (sender, receiver) = oneshot::channel();
         self.open.acks.push(sender);
         Ok(receiver)
     }
 
-    fn append(&mut self, name: &SegmentName, append: &Appended) -> Result<Ack> {
+    fn append(&mut self, name: &SegmentName, append: &Appended, bytes: &Summed) -> Result<Ack> {
         let (key, segment) = self.state.segment(name)?;
         let last = segment.attributes.get(&append.writer.0).copied();
         let (length, sealed) = (segment.length, segment.is_sealed);
@@ -729,19 +731,16 @@ impl Core {
             event: append.event,
             events: append.events,
         };
-        let at = self.open.buffer.at() + APPEND_HEADER as u32;
+        let at = (self.open.buffer.len() + APPEND_HEADER) as u32;
         let location = Location::Frame { number: self.next, at };
         self.state
-            .append(&record, append.bytes.len() as u64, location)
+            .append(&record, bytes.len() as u64, location)
             .map_err(|why| Error::invalid("an append", why))?;
-        self.open.buffer.record(|out| {
-            record.write(out, append.bytes.len() as u32);
-            out.extend_from_slice(&append.bytes);
-        });
+        self.open.buffer.record(|out| record.write(out, bytes.len() as u32), bytes);
         self.open.touched.push(key);
         let (sender, receiver) = oneshot::channel();
         self.open.acks.push(sender);
-        Ok(Ack { receiver, end: length + append.bytes.len() as u64, is_repeated: false })
+        Ok(Ack { receiver, end: length + bytes.len() as u64, is_repeated: false })
     }
 
     /// Where the visible bytes from `from` to `until` are to be read from.
@@ -755,10 +754,7 @@ impl Core {
                 match extent.location {
                     Location::Object { id, at } => Some(Piece::Object { id, at, length }),
                     Location::Frame { number, at } => match self.cache.get(number) {
-                        Some(frame) => {
-                            let start = log::frame::HEADER + at as usize;
-                            Some(Piece::Memory(frame.slice(start..start + length)))
-                        }
+                        Some(frame) => frame.slice(at, length).map(Piece::Memory),
                         None => {
                             let place = self.state.frames.place(number)?;
                             Some(Piece::Frame { number, place, at, length })

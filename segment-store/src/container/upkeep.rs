@@ -13,7 +13,6 @@ use super::state::State;
 use super::{Container, Status};
 use crate::error::{Error, Result};
 use crate::log::file;
-use crate::log::frame::HEADER;
 use crate::log::{self, FramePlace, LogWriter};
 use crate::object;
 
@@ -199,8 +198,9 @@ impl Container {
             for n in parts {
                 let (_, extent, _) = &moves[n];
                 if let Location::Frame { at, .. } = extent.location {
-                    let from = HEADER + at as usize;
-                    bytes[n] = Bytes::copy_from_slice(&frame[from..from + extent.length as usize]);
+                    let found = frame.slice(at, extent.length as usize);
+                    let found = found.ok_or_else(|| self.files.misplaced(number, place))?;
+                    bytes[n] = Bytes::copy_from_slice(&found);
                 }
             }
         }

@@ -7,6 +7,10 @@
 //! Little endian, at a multiple of 8 bytes in a file. The checksum covers the store's id, the file's number, the frame's place in
 //! it, the header behind the checksum and the payload: bytes that a user stored, and frames of a file's earlier life, are no frames.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+
 use super::file::FileId;
 
 /// The size of a frame's header.
@@ -32,61 +36,143 @@ pub(crate) struct Header {
     pub(crate) records: u32,
 }
 
-/// A frame in the making: room for the header, then the payload.
-#[derive(Debug)]
+/// Appended bytes of at least this size are kept as they are; smaller ones are copied together.
+const SHARED: usize = 16 * 1024;
+
+/// A frame's payload in the making: small records in one buffer, the bytes of large ones as they were given.
+#[derive(Debug, Default)]
 pub(crate) struct Buffer {
-    bytes: Vec<u8>,
+    /// Parts that are finished, each with its checksum.
+    parts: Vec<(Bytes, u32)>,
+    /// What follows on them.
+    open: Vec<u8>,
+    /// The size of the finished parts.
+    finished: usize,
     records: u32,
 }
 
 impl Buffer {
+    /// With room for so many bytes of small records.
     pub(crate) fn new(capacity: usize) -> Self {
-        let mut bytes = Vec::with_capacity(capacity + HEADER + ALIGNMENT as usize);
-        bytes.resize(HEADER, 0);
-        Self { bytes, records: 0 }
+        Self { open: Vec::with_capacity(capacity), ..Self::default() }
     }
 
     /// The size of the payload so far.
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len() - HEADER
+        self.finished + self.open.len()
+    }
+
+    /// The size of the small records so far: what the next frame of this kind needs room for.
+    pub(crate) fn copied(&self) -> usize {
+        self.parts.iter().map(|(part, _)| part.len()).filter(|length| *length < SHARED).sum::<usize>()
+            + self.open.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.records == 0
     }
 
-    /// Appends one record by `write`; says where in the frame it begins.
-    pub(crate) fn record(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        write(&mut self.bytes);
+    /// Appends one record by `write`, and bytes that belong to it with their checksum; says where in the payload those begin.
+    pub(crate) fn record(&mut self, write: impl FnOnce(&mut Vec<u8>), bytes: &Summed) -> u32 {
         self.records += 1;
+        write(&mut self.open);
+        let at = self.len() as u32;
+        if bytes.bytes.len() < SHARED {
+            self.open.extend_from_slice(&bytes.bytes);
+        } else {
+            self.finish();
+            self.finished += bytes.bytes.len();
+            self.parts.push((bytes.bytes.clone(), bytes.crc));
+        }
+        at
     }
 
-    /// Where in the payload the next byte goes.
-    pub(crate) fn at(&self) -> u32 {
-        self.len() as u32
+    fn finish(&mut self) {
+        if !self.open.is_empty() {
+            self.finished += self.open.len();
+            let part = std::mem::take(&mut self.open);
+            let crc = crc32c::crc32c(&part);
+            self.parts.push((part.into(), crc));
+        }
     }
 
-    /// Fills in the header; the bytes to be written at `place`, padded.
-    pub(crate) fn seal(&mut self, place: Place<'_>, number: u64, previous: u32, incarnation: u32) -> Header {
-        let length = self.len() as u32;
+    /// The frame as it is written at `place`.
+    pub(crate) fn seal(mut self, place: Place<'_>, number: u64, previous: u32, incarnation: u32) -> Sealed {
+        self.finish();
+        let length = self.finished as u32;
         let mut header = Header { length, crc: 0, previous, number, incarnation, records: self.records };
-        header.write(&mut self.bytes);
-        header.crc = checksum(place, &self.bytes[12..]);
-        self.bytes[8..12].copy_from_slice(&header.crc.to_le_bytes());
-        let padded = self.bytes.len().next_multiple_of(ALIGNMENT as usize);
-        self.bytes.resize(padded, 0);
-        header
+        let mut head = [0; HEADER];
+        header.write(&mut head);
+        header.crc = self.parts.iter().fold(checksum(place, &head[12..]), |sum, (part, crc)| {
+            crc32c::crc32c_combine(sum, *crc, part.len())
+        });
+        head[8..12].copy_from_slice(&header.crc.to_le_bytes());
+        Sealed { header, head, payload: Payload::of(self.parts.into_iter().map(|(part, _)| part)) }
+    }
+}
+
+/// Bytes with their checksum, which whoever gives them computes while others hold the lock.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Summed {
+    bytes: Bytes,
+    crc: u32,
+}
+
+impl Summed {
+    pub(crate) fn of(bytes: Bytes) -> Self {
+        let crc = if bytes.len() < SHARED { 0 } else { crc32c::crc32c(&bytes) };
+        Self { bytes, crc }
     }
 
-    /// The sealed frame.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// A frame that is ready to be written.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    pub(crate) header: Header,
+    pub(crate) head: [u8; HEADER],
+    pub(crate) payload: Payload,
+}
+
+/// The payload of a frame in memory. No record's bytes lie in two parts.
+#[derive(Clone, Debug)]
+pub(crate) struct Payload {
+    /// Each with where in the payload it begins.
+    parts: Arc<[(u32, Bytes)]>,
+    length: usize,
+}
+
+impl Payload {
+    pub(crate) fn of(parts: impl Iterator<Item = Bytes>) -> Self {
+        let mut length = 0;
+        let parts = parts.map(|part| {
+            let start = length as u32;
+            length += part.len();
+            (start, part)
+        });
+        let parts = parts.collect();
+        Self { parts, length }
     }
 
-    /// The sealed frame, for keeping: without the room that it did not need.
-    pub(crate) fn into_bytes(mut self) -> bytes::Bytes {
-        self.bytes.shrink_to_fit();
-        self.bytes.into()
+    /// The parts, in order.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Bytes> {
+        self.parts.iter().map(|(_, part)| part)
+    }
+
+    /// Its size.
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+
+    /// `length` bytes at `at`, which belong to one record; none when they are not there.
+    pub(crate) fn slice(&self, at: u32, length: usize) -> Option<Bytes> {
+        let last = self.parts.partition_point(|(start, _)| *start <= at).checked_sub(1)?;
+        let (start, part) = self.parts.get(last)?;
+        let from = (at - start) as usize;
+        (from + length <= part.len()).then(|| part.slice(from..from + length))
     }
 }
 
@@ -161,15 +247,37 @@ mod tests {
 
     fn sealed(at: u64) -> Vec<u8> {
         let mut buffer = Buffer::new(16);
-        buffer.record(|out| out.extend_from_slice(b"payload"));
-        buffer.seal(Place { file: &FILE, at }, 9, 5, 2);
-        buffer.bytes().to_vec()
+        buffer.record(|out| out.extend_from_slice(b"pay"), &Summed::of(Bytes::from_static(b"load")));
+        written(buffer, at)
+    }
+
+    fn written(buffer: Buffer, at: u64) -> Vec<u8> {
+        let sealed = buffer.seal(Place { file: &FILE, at }, 9, 5, 2);
+        let mut bytes = sealed.head.to_vec();
+        sealed.payload.parts().for_each(|part| bytes.extend_from_slice(part));
+        bytes
+    }
+
+    #[test]
+    fn large_bytes_are_kept_as_they_are_and_the_frame_is_the_same() {
+        let large = Bytes::from((0..100_000).map(|n| (n % 251) as u8).collect::<Vec<_>>());
+        let mut buffer = Buffer::new(0);
+        assert_eq!(buffer.record(|out| out.push(1), &Summed::of(Bytes::from_static(b"small"))), 1);
+        assert_eq!(buffer.record(|out| out.push(2), &Summed::of(large.clone())), 7);
+        assert_eq!(buffer.record(|out| out.push(3), &Summed::default()), 100_008);
+        let bytes = written(buffer, 4096);
+        let (header, payload) = parse(Place { file: &FILE, at: 4096 }, &bytes).unwrap();
+        assert_eq!(header.records, 3);
+        assert_eq!(payload, [&b"\x01small\x02"[..], &large, b"\x03"].concat());
+        let payload = Payload::of([Bytes::from_static(b"\x01small\x02"), large.clone()].into_iter());
+        assert_eq!(payload.slice(1, 5).unwrap(), "small");
+        assert_eq!(payload.slice(7, 100_000).unwrap().as_ptr(), large.as_ptr());
+        assert_eq!(payload.slice(5, 10), None);
     }
 
     #[test]
     fn a_sealed_frame_is_read_back() {
         let bytes = sealed(4096);
-        assert_eq!(bytes.len() % 8, 0);
         let (header, payload) = parse(Place { file: &FILE, at: 4096 }, &bytes).unwrap();
         assert_eq!((header.number, header.previous, header.incarnation, header.records), (9, 5, 2, 1));
         assert_eq!(payload, b"payload");

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use connector_api::env::{Access, File, FileSystem};
 
 use super::file::{self, FIRST, FileHeader, FileId};
-use super::frame::{ALIGNMENT, HEADER, Header, Place};
+use super::frame::{ALIGNMENT, HEADER, Header, Payload, Place};
 use super::{FramePlace, Position};
 use crate::error::{Error, Result};
 
@@ -245,20 +245,20 @@ impl Current {
     }
 }
 
-/// Reads one frame that is known to be somewhere, and checks it.
+/// Reads the payload of a frame that is known to be somewhere, and checks it.
 pub(crate) fn read_frame(
     file: &dyn File,
     path: &Path,
     id: &FileId,
     place: FramePlace,
     number: u64,
-) -> Result<Bytes> {
+) -> Result<Payload> {
     let mut bytes = vec![0; place.length as usize];
     let read = file.read_full_at(&mut bytes, place.at).map_err(Error::io("read", path))?;
     let whole = super::frame::parse(Place { file: id, at: place.at }, &bytes[..read])
         .is_some_and(|(header, _)| header.number == number);
     if whole {
-        Ok(bytes.into())
+        Ok(Payload::of(std::iter::once(Bytes::from(bytes).slice(HEADER..))))
     } else {
         Err(Error::corrupt(path, place.at, format!("frame {number} is damaged")))
     }

@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use connector_api::env::{Access, CrashPoints, File, FileSystem};
 
 use super::durable::Durable;
 use super::file::{self, FIRST, FileHeader, FileId};
-use super::frame::{Buffer, HEADER, Place};
+use super::frame::{Buffer, HEADER, Payload, Place, Sealed};
 use super::{FramePlace, Position};
 use crate::error::{Error, Result};
 
@@ -20,6 +19,9 @@ pub(crate) enum Start {
     /// In a new file, because the last one can't be trusted, or there is none.
     NewFile,
 }
+
+/// What is copied to save a write.
+const SMALL: usize = 64 * 1024;
 
 /// The first number of the spares that are made ahead.
 const SPARES: u64 = 1 << 62;
@@ -107,7 +109,7 @@ impl LogWriter {
     /// Writes a frame; it is durable when this returns.
     ///
     /// After an error the writer must not be used again: open another one with [`Start::NewFile`].
-    pub(crate) fn append(&mut self, mut buffer: Buffer) -> Result<(FramePlace, Bytes)> {
+    pub(crate) fn append(&mut self, buffer: Buffer) -> Result<(FramePlace, Payload)> {
         let size = (HEADER + buffer.len()) as u64;
         let file = match self.open.take() {
             Some(file) if self.position.at + size <= self.file_size => file,
@@ -115,10 +117,11 @@ impl LogWriter {
         };
         let id = FileId { store: self.store, number: self.position.file };
         let place = Place { file: &id, at: self.position.at };
-        let header = buffer.seal(place, self.position.next, self.position.previous, self.incarnation);
+        let Sealed { header, head, payload } =
+            buffer.seal(place, self.position.next, self.position.previous, self.incarnation);
         let path = || file::path(&self.dir, self.position.file);
         self.crash.hit("segment-log/before-write");
-        file.write_all_at(buffer.bytes(), self.position.at).map_err(|e| Error::io("write", &path())(e))?;
+        write(&*file, &head, &payload, self.position.at).map_err(|e| Error::io("write", &path())(e))?;
         self.crash.hit("segment-log/before-sync");
         if self.syncs {
             file.sync_data().map_err(|e| Error::io("sync", &path())(e))?;
@@ -134,7 +137,7 @@ impl LogWriter {
         self.position.previous = header.crc;
         self.open = Some(file);
         self.durable.tell(self.position.next - 1);
-        Ok((placed, buffer.into_bytes()))
+        Ok((placed, payload))
     }
 
     fn next_file(&mut self) -> Result<Box<dyn File>> {
@@ -169,6 +172,31 @@ impl LogWriter {
         }
         Ok(())
     }
+}
+
+/// Writes a frame: the header with the first part, if that is small, since each write costs something.
+fn write(file: &dyn File, head: &[u8], payload: &Payload, mut at: u64) -> std::io::Result<()> {
+    let mut parts = payload.parts();
+    match parts.next() {
+        Some(first) if first.len() <= SMALL => {
+            let bytes = [head, first].concat();
+            file.write_all_at(&bytes, at)?;
+            at += bytes.len() as u64;
+        }
+        first => {
+            file.write_all_at(head, at)?;
+            at += head.len() as u64;
+            if let Some(first) = first {
+                file.write_all_at(first, at)?;
+                at += first.len() as u64;
+            }
+        }
+    }
+    for part in parts {
+        file.write_all_at(part, at)?;
+        at += part.len() as u64;
+    }
+    Ok(())
 }
 
 /// Writes a frame that is there again, so that syncing makes it durable whatever became of an earlier sync.
