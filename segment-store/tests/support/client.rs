@@ -185,15 +185,16 @@ impl Client {
         payload(self.number << 40 | self.next as u64, length as usize)
     }
 
-    /// Appends some blocks without waiting in between, to the stream or within a transaction.
+    /// Appends some blocks of one writer to one segment without waiting in between, in the stream or within a transaction.
     async fn burst(&mut self, fs: &SimFs, store: &Store, label: Option<&str>) -> Step {
         let (mut acks, mut failed) = (Vec::new(), None);
+        let writer = 1 + u128::from(self.random.below(2));
+        let now = self.model();
+        let id = self.pick(&label.map_or(now.current, |label| now.open[label].keys().copied().collect()));
         for _ in 0..1 + self.random.below(4) {
             let mut next = self.model();
             self.next += 1;
-            let (writer, bytes) = (1 + u128::from(self.random.below(2)), self.bytes());
-            let ids: Vec<_> = label.map_or(next.current.clone(), |l| next.open[l].keys().copied().collect());
-            let id = self.pick(&ids);
+            let bytes = self.bytes();
             let mut name = SegmentName::new(self.name.clone(), id);
             let segment = match label {
                 Some(label) => {
