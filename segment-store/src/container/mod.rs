@@ -118,6 +118,8 @@ pub(crate) struct Container {
     /// Told when a recovery ended, with or without success.
     recovered: Notify,
     leases: Leases,
+    /// Held by whoever makes or removes objects and spares: one at a time.
+    upkeep: tokio::sync::Mutex<()>,
     /// Held while the store is open for writing.
     lock: Option<Box<dyn FileLock>>,
 }
@@ -219,10 +221,12 @@ impl Container {
             files,
             recovered: Notify::new(),
             leases: Leases::default(),
+            upkeep: tokio::sync::Mutex::new(()),
             lock,
         });
         if container.lock.is_some() {
             container.recover(None).await?;
+            container.clean().await?;
             Self::watch_leases(&container);
         } else {
             container.refresh().await?;
@@ -305,7 +309,8 @@ impl Container {
         core.durable = position.next - 1;
         core.log = Some(log);
         core.cache.clear();
-        core.next_object = next_object;
+        // Upkeep may be at work on one that is not in the log yet.
+        core.next_object = core.next_object.max(next_object);
         core.status = Status::Open;
         let incarnation = core.state.incarnation + 1;
         drop(core.record(&Op::Opened { incarnation, at: self.env.clock.now_millis() })?);
@@ -316,7 +321,7 @@ impl Container {
     fn load(&self, until: Option<u64>) -> Result<(State, LogWriter, u64)> {
         let (state, scanner) = recover::load(&self.env.fs, &self.dir, self.store, until)?;
         let position = scanner.position();
-        let next_object = self.clean(&state)?;
+        let next_object = self.next_object(&state)?;
         let setup = Setup {
             fs: self.env.fs.clone(),
             dir: log::dir(&self.dir),
@@ -388,15 +393,24 @@ impl Container {
         op: StreamOp,
         after: impl FnOnce(&State) -> Result<T>,
     ) -> Result<T> {
-        self.make(Op::Stream(op), after).await
+        self.make(Op::Stream(op), None, after).await
     }
 
-    async fn make<T>(self: &Arc<Self>, op: Op, after: impl FnOnce(&State) -> Result<T>) -> Result<T> {
+    /// With an incarnation: unless the store was recovered since, so that what was seen then may not be so.
+    async fn make<T>(
+        self: &Arc<Self>,
+        op: Op,
+        since: Option<u32>,
+        after: impl FnOnce(&State) -> Result<T>,
+    ) -> Result<T> {
         self.ready().await?;
         let (receiver, made) = {
             let mut core = self.core();
             if !matches!(core.status, Status::Open) {
                 return Err(core.failure());
+            }
+            if since.is_some_and(|since| since != core.state.incarnation) {
+                return Err(Error::Unavailable { reason: "the store was recovered meanwhile".into() });
             }
             match core.state.check(&op) {
                 Ok(()) => {
