@@ -133,7 +133,11 @@ impl Store {
                 fs.create_dir_all(&at).map_err(Error::io("make", &at))?;
                 let lock = take(&*fs, &at)?;
                 let id = match identity(&*fs, &at)? {
-                    Some(id) => id,
+                    Some(id) => {
+                        // Whoever made it may have died before its name was durable.
+                        fs.sync_dir(&at).map_err(Error::io("sync", &at))?;
+                        id
+                    }
                     None => {
                         make_identity(&*fs, &at, new_id)?;
                         new_id
