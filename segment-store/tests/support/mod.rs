@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod client;
+pub mod events;
 pub mod lives;
 pub mod lying;
 pub mod model;
