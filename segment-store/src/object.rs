@@ -76,8 +76,16 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Makes it durable under its name; says how large the file is.
+    /// Makes it durable under its name; says how large the file is. When that fails its space is given back.
     pub(crate) fn finish(mut self) -> Result<u64> {
+        let made = self.make_durable();
+        if made.is_err() {
+            self.abandon();
+        }
+        made
+    }
+
+    fn make_durable(&mut self) -> Result<u64> {
         self.flush(self.buffer.len())?;
         let mut end = std::mem::take(&mut self.sums);
         end.extend_from_slice(&self.written.to_le_bytes());
