@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use segment_store::client::StoreClient;
-use segment_store::{Error, Store};
+use segment_store::{Error, Store, StoreOptions};
 use testkit::fs::{Fault, OpKind, PowerCut, Rule, SimFs};
 use testkit::random::SeededRandom;
 use testkit::sim;
@@ -26,6 +26,7 @@ pub struct Stats {
 }
 
 struct World {
+    seed: u64,
     random: SeededRandom,
     fs: SimFs,
     lie: Option<Lie>,
@@ -37,7 +38,7 @@ struct World {
 pub fn run(seed: u64, lie: Option<Lie>) -> Result<Stats, String> {
     sim::run(async {
         let random = SeededRandom::new(seed.wrapping_mul(0x9e37_79b9));
-        let mut world = World { random, fs: SimFs::new(), lie, life: 0, stats: Stats::default() };
+        let mut world = World { seed, random, fs: SimFs::new(), lie, life: 0, stats: Stats::default() };
         let mut clients: Vec<_> = (0..CLIENTS).map(|number| Client::new(number, seed)).collect();
         let lives = 2 + world.random.below(4);
         for life in 0..=lives {
@@ -74,7 +75,9 @@ impl World {
         if let Some(lie) = self.lie {
             env.fs = Arc::new(LyingFs { inner: self.fs.clone(), lie, writes: Arc::default() });
         }
-        match Store::open(env, "s", small()).await {
+        // With no spares, files are recycled; with some, they are removed.
+        let options = StoreOptions { spare_files: self.seed as usize % 3, ..small() };
+        match Store::open(env, "s", options).await {
             Ok(store) => Ok(store),
             Err(_) if self.fs.is_frozen() => Err(Stop::Dead),
             Err(error) => wrong(format!("the store does not open: {error}")),
