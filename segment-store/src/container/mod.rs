@@ -245,6 +245,8 @@ impl Container {
                 return Ok(());
             }
             let (state, scanner) = recover::load(&this.env.fs, &this.dir, this.store, None)?;
+            // Frames may have been given up, and others have their numbers.
+            this.files.forget_all();
             for segment in core.state.segments.values() {
                 segment.wake();
             }
@@ -289,6 +291,9 @@ impl Container {
     /// What was loaded is the state from now on.
     fn take_over(&self, loaded: Result<(State, LogWriter, u64)>) -> Result<()> {
         let mut core = self.core();
+        if matches!(core.status, Status::Closed) {
+            return Err(Error::Closed);
+        }
         let (mut state, log, next_object) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
@@ -355,7 +360,14 @@ impl Container {
                 }
             };
             match durable {
-                Some(durable) => self.recover(Some(durable)).await.map_err(unavailable)?,
+                Some(durable) => {
+                    // It goes on when whoever asked is gone: others wait for it.
+                    let (sender, ended) = oneshot::channel();
+                    let this = self.clone();
+                    let task = async move { drop(sender.send(this.recover(Some(durable)).await)) };
+                    drop(self.env.spawner.spawn("segment-store recovery", Box::pin(task)));
+                    ended.await.unwrap_or(Err(Error::Closed)).map_err(unavailable)?;
+                }
                 None => recovered.await,
             }
         }
@@ -380,7 +392,14 @@ impl Container {
     /// Waits until everything so far is durable.
     pub(crate) async fn settled(self: &Arc<Self>) -> Result<()> {
         self.start_commit();
-        let settled = self.core().settled();
+        let settled = {
+            let mut core = self.core();
+            // The commit may have failed already; then nobody would answer.
+            if !matches!(core.status, Status::Open) {
+                return Err(core.failure());
+            }
+            core.settled()
+        };
         match settled {
             Some(settled) => wait(settled).await,
             None => Ok(()),
@@ -470,6 +489,8 @@ impl Container {
     pub(crate) fn close(&self) {
         let mut core = self.core();
         core.status = Status::Closed;
+        // Those who wait for what will not be written are told so.
+        drop(std::mem::replace(&mut core.open, Open::new(0)));
         for segment in core.state.segments.values() {
             segment.wake();
         }
