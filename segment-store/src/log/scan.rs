@@ -103,10 +103,19 @@ impl Scanner {
                     current.following = self.following(number)?;
                     current.window = Window::default();
                     if current.following.is_none() {
-                        current.check_torn(&id, at, next)?;
-                        self.check_unbegun(number)?;
-                        self.current = Some(current);
-                        return Ok(None);
+                        let end = current.check_torn(&id, at, next).and_then(|()| self.check_unbegun(number));
+                        let Err(damage) = end else {
+                            self.current = Some(current);
+                            return Ok(None);
+                        };
+                        // Whoever writes it may have gone on since this was looked at.
+                        current.window = Window::default();
+                        let found = current.frame(Place { file: &id, at })?;
+                        let goes_on = found.is_some_and(|(header, _)| continues(&header, self.position));
+                        current.following = self.following(number)?;
+                        if current.following.is_none() && !goes_on {
+                            return Err(damage);
+                        }
                     }
                     self.current = Some(current);
                 }
