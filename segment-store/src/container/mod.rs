@@ -12,6 +12,8 @@ mod cache;
 mod commit;
 mod extents;
 mod files;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod lease;
 mod record;
 mod recover;

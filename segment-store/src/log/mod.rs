@@ -11,6 +11,8 @@
 
 pub(crate) mod file;
 pub(crate) mod frame;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod scan;
 mod writer;
 
