@@ -5,6 +5,9 @@ mod container;
 mod cut;
 mod error;
 pub mod event;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod id;
 mod key_range;
 mod log;

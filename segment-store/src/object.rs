@@ -76,8 +76,16 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Makes it durable under its name; says how large the file is.
+    /// Makes it durable under its name; says how large the file is. When that fails its space is given back.
     pub(crate) fn finish(mut self) -> Result<u64> {
+        let made = self.make_durable();
+        if made.is_err() {
+            self.abandon();
+        }
+        made
+    }
+
+    fn make_durable(&mut self) -> Result<u64> {
         self.flush(self.buffer.len())?;
         let mut end = std::mem::take(&mut self.sums);
         end.extend_from_slice(&self.written.to_le_bytes());
@@ -184,6 +192,23 @@ impl Object {
         }
         Ok(())
     }
+}
+
+/// Makes the checksums at the end of what looks like an object right.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn make_right(bytes: &mut [u8]) {
+    let Some(end) = bytes.len().checked_sub(TRAILER as usize) else { return };
+    let mut length = [0; 8];
+    length.copy_from_slice(&bytes[end..end + 8]);
+    let length = usize::try_from(u64::from_le_bytes(length)).unwrap_or(usize::MAX).min(end);
+    let (content, sums) = bytes.split_at_mut(length);
+    for (n, block) in content.chunks(BLOCK as usize).enumerate() {
+        if let Some(sum) = sums[..end - length].get_mut(n * 4..n * 4 + 4) {
+            sum.copy_from_slice(&crc32c::crc32c(block).to_le_bytes());
+        }
+    }
+    let crc = crc32c::crc32c(&bytes[length..end + 10]);
+    bytes[end + 10..end + 14].copy_from_slice(&crc.to_le_bytes());
 }
 
 #[cfg(test)]

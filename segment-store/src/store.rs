@@ -1,6 +1,7 @@
 //! The store in this process.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +57,7 @@ pub(crate) fn identity(fs: &dyn FileSystem, dir: &Path) -> Result<Option<u128>> 
     let path = identity_path(dir);
     let file = match fs.open(&path, Access::Read) {
         Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(Error::io("open", &path)(e)),
     };
     let mut bytes = [0; 256];
@@ -104,7 +105,7 @@ fn take(fs: &dyn FileSystem, dir: &Path) -> Result<Box<dyn FileLock>> {
                 .map_err(Error::io("write", &path))?;
             Ok(lock)
         }
-        Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
+        Err(e) if e.kind() == ErrorKind::WouldBlock => {
             Err(Error::Locked { dir: dir.to_path_buf(), holder: holder(fs, &path) })
         }
         Err(e) => Err(Error::io("lock", &path)(e)),
@@ -116,7 +117,11 @@ fn take_store(fs: &dyn FileSystem, dir: &Path, new: u128) -> Result<(Box<dyn Fil
     fs.create_dir_all(dir).map_err(Error::io("make", dir))?;
     let lock = take(fs, dir)?;
     let id = match identity(fs, dir)? {
-        Some(id) => id,
+        Some(id) => {
+            // Whoever made it may have died before its name was durable.
+            fs.sync_dir(dir).map_err(Error::io("sync", dir))?;
+            id
+        }
         None => {
             make_identity(fs, dir, new)?;
             new
@@ -129,7 +134,9 @@ fn take_store(fs: &dyn FileSystem, dir: &Path, new: u128) -> Result<(Box<dyn Fil
 fn settle(env: &Environment, dir: &Path, id: u128) -> Result<()> {
     match env.fs.lock(&lock_path(dir)) {
         Ok(_lock) => Container::settle(env, dir, id),
-        Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
+        // Somebody writes, and says how far; or we may not, and take what was said last.
+        Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(()),
+        Err(e) if matches!(e.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) => Ok(()),
         Err(e) => Err(Error::io("lock", &lock_path(dir))(e)),
     }
 }

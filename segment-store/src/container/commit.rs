@@ -123,7 +123,9 @@ impl Core {
         error: &Error,
         acks: impl Iterator<Item = futures::channel::oneshot::Sender<Result<()>>>,
     ) {
-        self.status = Status::Failed(error.clone());
+        if !matches!(self.status, Status::Closed) {
+            self.status = Status::Failed(error.clone());
+        }
         self.is_committing = false;
         let open = std::mem::replace(&mut self.open, Open::new(0));
         let unavailable = Error::Unavailable { reason: error.to_string() };

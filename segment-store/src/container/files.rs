@@ -127,6 +127,14 @@ impl Files {
         Ok(object)
     }
 
+    /// What is stored may be another.
+    pub(crate) fn forget_all(&self) {
+        let mut open = self.open();
+        open.logs.clear();
+        open.objects.clear();
+        open.frames.clear();
+    }
+
     /// The files are about to be removed or recycled.
     pub(crate) fn forget(&self, logs: &[u64], objects: &[u64]) {
         let mut open = self.open();

@@ -12,6 +12,8 @@ mod cache;
 mod commit;
 mod extents;
 mod files;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod inspect;
 mod lease;
 mod record;
@@ -121,12 +123,12 @@ pub(crate) struct Container {
     /// Told when a recovery ended, with or without success.
     recovered: Notify,
     leases: Leases,
+    /// Held by whoever makes or removes objects and spares: one at a time.
+    upkeep: tokio::sync::Mutex<()>,
     /// Held while the store is open for writing.
     lock: Mutex<Option<Box<dyn FileLock>>>,
     /// Told when a commit or a snapshot ends.
     idle: Notify,
-    /// One upkeep at a time.
-    upkeep: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Container {
@@ -230,12 +232,13 @@ impl Container {
             files,
             recovered: Notify::new(),
             leases: Leases::default(),
+            upkeep: tokio::sync::Mutex::new(()),
             lock: Mutex::new(lock),
             idle: Notify::new(),
-            upkeep: tokio::sync::Mutex::new(()),
         });
         if is_writer {
             container.recover(None).await?;
+            container.clean().await?;
             Self::watch_leases(&container);
         } else {
             container.refresh().await?;
@@ -255,6 +258,8 @@ impl Container {
                 return Ok(());
             }
             let (state, scanner) = recover::load(&this.env.fs, &this.dir, this.store, Some(durable))?;
+            // Frames may have been given up, and others have their numbers.
+            this.files.forget_all();
             for segment in core.state.segments.values() {
                 segment.wake();
             }
@@ -316,6 +321,9 @@ impl Container {
     /// What was loaded is the state from now on.
     fn take_over(&self, loaded: Result<(State, LogWriter, u64)>) -> Result<()> {
         let mut core = self.core();
+        if matches!(core.status, Status::Closed) {
+            return Err(Error::Closed);
+        }
         let (mut state, log, next_object) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
@@ -336,7 +344,8 @@ impl Container {
         core.durable = position.next - 1;
         core.log = Some(log);
         core.cache.clear();
-        core.next_object = next_object;
+        // Upkeep may be at work on one that is not in the log yet.
+        core.next_object = core.next_object.max(next_object);
         core.status = Status::Open;
         let incarnation = core.state.incarnation + 1;
         drop(core.record(&Op::Opened { incarnation, at: self.env.clock.now_millis() })?);
@@ -350,7 +359,7 @@ impl Container {
         if let Some(last) = until.filter(|last| position.next <= *last) {
             return Err(Error::Unavailable { reason: format!("frame {last} was durable, and is gone") });
         }
-        let next_object = self.clean(&state)?;
+        let next_object = self.next_object(&state)?;
         let setup = Setup {
             fs: self.env.fs.clone(),
             dir: log::dir(&self.dir),
@@ -384,7 +393,14 @@ impl Container {
                 }
             };
             match durable {
-                Some(durable) => self.recover(Some(durable)).await.map_err(unavailable)?,
+                Some(durable) => {
+                    // It goes on when whoever asked is gone: others wait for it.
+                    let (sender, ended) = oneshot::channel();
+                    let this = self.clone();
+                    let task = async move { drop(sender.send(this.recover(Some(durable)).await)) };
+                    drop(self.env.spawner.spawn("segment-store recovery", Box::pin(task)));
+                    ended.await.unwrap_or(Err(Error::Closed)).map_err(unavailable)?;
+                }
                 None => recovered.await,
             }
         }
@@ -409,7 +425,14 @@ impl Container {
     /// Waits until everything so far is durable.
     pub(crate) async fn settled(self: &Arc<Self>) -> Result<()> {
         self.start_commit();
-        let settled = self.core().settled();
+        let settled = {
+            let mut core = self.core();
+            // The commit may have failed already; then nobody would answer.
+            if !matches!(core.status, Status::Open) {
+                return Err(core.failure());
+            }
+            core.settled()
+        };
         match settled {
             Some(settled) => wait(settled).await,
             None => Ok(()),
@@ -422,15 +445,24 @@ impl Container {
         op: StreamOp,
         after: impl FnOnce(&State) -> Result<T>,
     ) -> Result<T> {
-        self.make(Op::Stream(op), after).await
+        self.make(Op::Stream(op), None, after).await
     }
 
-    async fn make<T>(self: &Arc<Self>, op: Op, after: impl FnOnce(&State) -> Result<T>) -> Result<T> {
+    /// With an incarnation: unless the store was recovered since, so that what was seen then may not be so.
+    async fn make<T>(
+        self: &Arc<Self>,
+        op: Op,
+        since: Option<u32>,
+        after: impl FnOnce(&State) -> Result<T>,
+    ) -> Result<T> {
         self.ready().await?;
         let (receiver, made) = {
             let mut core = self.core();
             if !matches!(core.status, Status::Open) {
                 return Err(core.failure());
+            }
+            if since.is_some_and(|since| since != core.state.incarnation) {
+                return Err(Error::Unavailable { reason: "the store was recovered meanwhile".into() });
             }
             match core.state.check(&op) {
                 Ok(()) => {
@@ -491,6 +523,8 @@ impl Container {
         {
             let mut core = self.core();
             core.status = Status::Closed;
+            // Those who wait for what will not be written are told so.
+            drop(std::mem::replace(&mut core.open, Open::new(0)));
             for segment in core.state.segments.values() {
                 segment.wake();
             }

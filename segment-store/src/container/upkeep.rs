@@ -8,7 +8,7 @@ use futures::channel::oneshot;
 
 use super::extents::{Extent, Location};
 use super::record::{Op, Run, SegmentKey};
-use super::snapshot::Snapshot;
+use super::snapshot::{self, Snapshot};
 use super::state::State;
 use super::{Container, Status};
 use crate::error::{Error, Result};
@@ -111,14 +111,14 @@ impl Container {
     }
 
     pub(crate) async fn upkeep(self: &Arc<Self>) -> Result<()> {
-        let _one_at_a_time = self.upkeep.lock().await;
+        let _alone = self.upkeep.lock().await;
         self.blocking(|this| {
             let (dir, options) = (log::dir(&this.dir), &this.options);
             LogWriter::prepare(&*this.env.fs, &dir, options.spare_files, options.log_file_size)
         })
         .await?;
         loop {
-            let moves = self.moves();
+            let (moves, since) = self.moves();
             if moves.is_empty() {
                 return Ok(());
             }
@@ -129,20 +129,22 @@ impl Container {
             };
             let (runs, length) = self.blocking(move |this| this.write_object(object, moves)).await?;
             self.env.crash.hit("segment-upkeep/after-object");
-            self.make(Op::Moved { object, length, runs }, |_| Ok(())).await?;
+            // Offsets that were not durable may hold other bytes after a recovery.
+            self.make(Op::Moved { object, length, runs }, Some(since), |_| Ok(())).await?;
             self.env.crash.hit("segment-upkeep/after-moved");
             self.snapshot_now().await?;
         }
     }
 
     /// What is to be moved next: the bytes of the oldest file when there are too many, else those of files and objects that
-    /// hold little else than what was truncated.
-    fn moves(&self) -> Moves {
+    /// hold little else than what was truncated. With the incarnation in which that is so.
+    fn moves(&self) -> (Moves, u32) {
         let core = self.core();
+        let since = core.state.incarnation;
         let Some(position) =
             core.log.as_ref().map(LogWriter::position).or_else(|| last_position(&core.state))
         else {
-            return Vec::new();
+            return (Vec::new(), since);
         };
         let used = core.state.in_use();
         let closed: Vec<(u64, u64)> =
@@ -176,10 +178,8 @@ impl Container {
             }
             Location::Object { id, .. } => objects.contains(&id).then_some(None),
         };
-        core.state
-            .extents()
-            .filter_map(|(key, extent)| Some((key, *extent, place(extent.location)?)))
-            .collect()
+        let due = core.state.extents();
+        (due.filter_map(|(key, extent)| Some((key, *extent, place(extent.location)?))).collect(), since)
     }
 
     fn write_object(&self, id: u64, moves: Moves) -> Result<(Vec<Run>, u64)> {
@@ -239,22 +239,34 @@ impl Container {
         Ok(runs)
     }
 
-    /// Removes what a process left that died: unfinished files, and objects that nothing refers to. Says which number the next
-    /// object may have.
-    pub(super) fn clean(&self, state: &State) -> Result<u64> {
+    /// Which number the next object may have: one that no object has, or had as far as the state knows.
+    pub(super) fn next_object(&self, state: &State) -> Result<u64> {
         let dir = object::dir(&self.dir);
-        let used = state.in_use();
-        let mut newest = 0;
-        for entry in self.env.fs.list(&dir).map_err(Error::io("list", &dir))? {
-            let name = entry.name.to_string_lossy();
-            match object::id_of(&name) {
-                Some(id) if used.objects.contains_key(&id) => newest = newest.max(id),
-                Some(_) => file::remove(&*self.env.fs, &dir.join(&*name))?,
-                None if name.ends_with(".tmp") => file::remove(&*self.env.fs, &dir.join(&*name))?,
-                None => {}
+        let entries = self.env.fs.list(&dir).map_err(Error::io("list", &dir))?;
+        let there = entries.iter().filter_map(|entry| object::id_of(entry.name.to_str()?)).max();
+        Ok(there.max(state.objects.keys().next_back().copied()).unwrap_or(0) + 1)
+    }
+
+    /// Removes what a process left that died: unfinished files, and objects that nothing refers to.
+    ///
+    /// Not before the state is durable in which nothing refers to them: what the log says at its end may be gone after a power cut,
+    /// or, where it was given up, come back.
+    pub(super) async fn clean(self: &Arc<Self>) -> Result<()> {
+        let _alone = self.upkeep.lock().await;
+        self.blocking(|this| {
+            let used = this.core().state.in_use();
+            for dir in [object::dir(&this.dir), snapshot::dir(&this.dir)] {
+                for entry in this.env.fs.list(&dir).map_err(Error::io("list", &dir))? {
+                    let name = entry.name.to_string_lossy();
+                    let is_orphan = object::id_of(&name).is_some_and(|id| !used.objects.contains_key(&id));
+                    if is_orphan || name.ends_with(".tmp") {
+                        file::remove(&*this.env.fs, &dir.join(&*name))?;
+                    }
+                }
             }
-        }
-        Ok(newest.max(state.objects.keys().next_back().copied().unwrap_or(0)) + 1)
+            Ok(())
+        })
+        .await
     }
 }
 

@@ -183,7 +183,7 @@ pub(crate) struct Place<'a> {
     pub(crate) at: u64,
 }
 
-fn checksum(place: Place<'_>, rest: &[u8]) -> u32 {
+pub(super) fn checksum(place: Place<'_>, rest: &[u8]) -> u32 {
     let mut seed = [0; 32];
     seed[..16].copy_from_slice(&place.file.store.to_le_bytes());
     seed[16..24].copy_from_slice(&place.file.number.to_le_bytes());

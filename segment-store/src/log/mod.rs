@@ -12,6 +12,8 @@
 mod durable;
 pub(crate) mod file;
 pub(crate) mod frame;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod scan;
 mod writer;
 

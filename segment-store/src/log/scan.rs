@@ -103,10 +103,19 @@ impl Scanner {
                     current.following = self.following(number)?;
                     current.window = Window::default();
                     if current.following.is_none() {
-                        current.check_torn(&id, at, next)?;
-                        self.check_unbegun(number, next)?;
-                        self.current = Some(current);
-                        return Ok(None);
+                        let end = current.check_torn(&id, at, next).and_then(|()| self.check_unbegun(number));
+                        let Err(damage) = end else {
+                            self.current = Some(current);
+                            return Ok(None);
+                        };
+                        // Whoever writes it may have gone on since this was looked at.
+                        current.window = Window::default();
+                        let found = current.frame(Place { file: &id, at })?;
+                        let goes_on = found.is_some_and(|(header, _)| continues(&header, self.position));
+                        current.following = self.following(number)?;
+                        if current.following.is_none() && !goes_on {
+                            return Err(damage);
+                        }
                     }
                     self.current = Some(current);
                 }
@@ -132,7 +141,7 @@ impl Scanner {
     fn open(&mut self) -> Result<bool> {
         if self.position.file == 0 {
             let Some(first) = self.following(0)? else {
-                self.check_unbegun(0, self.position.next)?;
+                self.check_unbegun(0)?;
                 return Ok(false);
             };
             let Position { next, previous, .. } = self.position;
@@ -174,15 +183,19 @@ impl Scanner {
         Ok(files)
     }
 
-    /// A file whose header was never durable holds no frame.
-    fn check_unbegun(&self, number: u64, next: u64) -> Result<()> {
+    /// A file whose header was never durable holds no frame: not even one of a number that is there already, which it may have replaced.
+    fn check_unbegun(&self, number: u64) -> Result<()> {
         for later in self.later(number)? {
             let path = file::path(&self.dir, later);
             let opened = self.fs.open(&path, Access::Read).map_err(Error::io("open", &path))?;
             let length = opened.metadata().map_err(Error::io("look at", &path))?.len;
             let mut current =
                 Current { path, file: Arc::from(opened), length, following: None, window: Window::default() };
-            current.check_torn(&FileId { store: self.store, number: later }, FIRST, next)?;
+            let id = FileId { store: self.store, number: later };
+            if current.frame(Place { file: &id, at: FIRST })?.is_some() {
+                return Err(Error::corrupt(&current.path, 0, "its header is damaged, and it holds frames"));
+            }
+            current.check_torn(&id, FIRST, 0)?;
         }
         Ok(())
     }

@@ -1,0 +1,136 @@
+//! A reader in another process looks at any moment.
+
+mod support;
+
+use std::any::Any;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use connector_api::env::{Access, DirEntry, File, FileLock, FileSystem, Metadata, Rename};
+use segment_store::client::StoreClient;
+use segment_store::{Store, StoreOptions};
+use support::events::{check, fill, last};
+use support::{env, small, stream};
+use testkit::fs::SimFs;
+use testkit::sim;
+
+/// One disk up to some look at it, then the same disk later.
+#[derive(Clone, Debug)]
+struct Moving {
+    before: SimFs,
+    after: SimFs,
+    left: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct MovingFile(Moving, PathBuf);
+
+impl Moving {
+    fn now(&self) -> &SimFs {
+        let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if left.is_ok() { &self.before } else { &self.after }
+    }
+}
+
+impl FileSystem for Moving {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn File>> {
+        self.now().open(path, access)?;
+        Ok(Box::new(MovingFile(self.clone(), path.into())))
+    }
+
+    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
+        self.now().metadata(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        self.now().list(dir)
+    }
+
+    fn create_dir_all(&self, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn rename(&self, _: &Path, _: &Path, _: Rename) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn remove_file(&self, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn lock(&self, _: &Path) -> io::Result<Box<dyn FileLock>> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+}
+
+impl File for MovingFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.now().open(&self.1, Access::Read)?.read_at(buffer, offset)
+    }
+
+    fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn copy_range(&self, _: &dyn File, _: u64, _: u64, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn metadata(&self) -> io::Result<Metadata> {
+        self.0.now().open(&self.1, Access::Read)?.metadata()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+#[test]
+fn a_reader_that_looks_while_another_process_writes_sees_no_damage() {
+    sim::run(async {
+        // Within a file of the log, and over the beginning of the next one.
+        for (first, second) in [(3, 6), (3, 40), (30, 60)] {
+            let fs = SimFs::new();
+            let options = StoreOptions { log_files: 10, snapshot_every: 1 << 40, ..small() };
+            let store = Store::open(env(&fs, 1), "s", options.clone()).await.unwrap();
+            store.create_scope("a").await.unwrap();
+            store.create_stream(&stream("a/b"), 1).await.unwrap();
+            fill(&store, 0, first).await;
+            let before = fs.process_crash();
+            let after = before.process_crash();
+            let store = Store::open(env(&after, 1), "s", options).await.unwrap();
+            fill(&store, first, second).await;
+            let after = after.process_crash();
+            for looks in 0..40 {
+                let left = Arc::new(AtomicU64::new(looks));
+                let (before, after) = (before.process_crash(), after.process_crash());
+                let mut env = env(&after, 1);
+                env.fs = Arc::new(Moving { before, after, left: left.clone() });
+                let reader = Store::attach(env, "s").await.unwrap();
+                let there = last(&reader).await.unwrap() + 1;
+                assert!((first..=second).contains(&there), "{there}");
+                left.store(0, Ordering::Relaxed);
+                reader.refresh().await.unwrap();
+                check(&reader, second).await;
+            }
+        }
+    });
+}
