@@ -134,4 +134,3 @@ fn a_reader_that_looks_while_another_process_writes_sees_no_damage() {
         }
     });
 }
-

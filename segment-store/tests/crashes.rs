@@ -145,11 +145,15 @@ async fn check_events(store: &Store, told: &Told, starts: [u64; 2], what: &str) 
             let last = store.last_event(&name, segment_store::WriterId(writer as u128)).await.unwrap();
             let count = last.map_or(0, |last| last + 1);
             let (tried, acked) = told.events[writer].get();
-            assert!((acked..=tried).contains(&count), "{what}: writer {writer} has {count} of {acked}..{tried}");
+            assert!(
+                (acked..=tried).contains(&count),
+                "{what}: writer {writer} has {count} of {acked}..{tried}"
+            );
             counts.insert(writer, count);
         }
         let writers: Vec<usize> = counts.keys().copied().filter(|writer| writer / 2 == number).collect();
-        let length: usize = writers.iter().map(|&w| (0..counts[&w]).map(|e| bytes(w, e).len()).sum::<usize>()).sum();
+        let length: usize =
+            writers.iter().map(|&w| (0..counts[&w]).map(|e| bytes(w, e).len()).sum::<usize>()).sum();
         assert_eq!(there.len() as u64 + start, length as u64, "{what}: bytes of segment {number}");
         if start == 0 {
             let mut next: BTreeMap<usize, i64> = writers.iter().map(|&writer| (writer, 0)).collect();

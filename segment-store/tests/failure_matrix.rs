@@ -33,7 +33,13 @@ fn what_was_not_synced_when_the_process_died_is_sent_again_and_stored_once() {
             let store = open(&fs).await.unwrap();
             let known = last(&store).await;
             assert!(known == Some(2) || (known == Some(3) && how != PowerCut::SyncedOnly));
-            store.append(&name(), append(1, 3, known.map(|n| n.min(2)), &event(3))).await.unwrap().durable().await.unwrap();
+            store
+                .append(&name(), append(1, 3, known.map(|n| n.min(2)), &event(3)))
+                .await
+                .unwrap()
+                .durable()
+                .await
+                .unwrap();
             check(&store, 4).await;
         }
     });
@@ -199,7 +205,9 @@ async fn died_between(first: (OpKind, &str), second: (OpKind, &str)) -> (SimFs, 
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
         let log = fs.log();
-        let is = |op: &Operation, (kind, end): (OpKind, &str)| op.kind == kind && op.path.to_string_lossy().ends_with(end);
+        let is = |op: &Operation, (kind, end): (OpKind, &str)| {
+            op.kind == kind && op.path.to_string_lossy().ends_with(end)
+        };
         let found = log.windows(2).find(|ops| is(&ops[0], first) && is(&ops[1], second)).unwrap();
         at = found[1].number;
     }

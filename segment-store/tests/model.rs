@@ -15,7 +15,8 @@ fn number(name: &str) -> Option<u64> {
 
 /// Runs a seed; also a panic is a failure that names its seed.
 fn run(seed: u64, lie: Option<Lie>) -> Result<Stats, String> {
-    catch_unwind(AssertUnwindSafe(|| lives::run(seed, lie))).unwrap_or_else(|_| Err(format!("SEED={seed}: a panic")))
+    catch_unwind(AssertUnwindSafe(|| lives::run(seed, lie)))
+        .unwrap_or_else(|_| Err(format!("SEED={seed}: a panic")))
 }
 
 #[test]
@@ -38,7 +39,9 @@ fn whoever_opens_a_store_finds_a_prefix_of_what_each_client_asked_for_with_all_t
     }
     println!("{rounds} rounds: {all:?}");
     if rounds >= 100 {
-        assert!(all.acknowledged > 20 * rounds && all.deaths > rounds && all.deaths_while_opening > rounds / 10);
+        assert!(
+            all.acknowledged > 20 * rounds && all.deaths > rounds && all.deaths_while_opening > rounds / 10
+        );
         assert!(all.objects > rounds / 10 && all.snapshots > rounds / 2, "{all:?}");
     }
 }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use segment_store::client::StoreClient;
-use segment_store::{Appended, Error, KeyRange, SegmentId, SegmentName, Store, StreamName, TransactionId, WriterId};
+use segment_store::{
+    Appended, Error, KeyRange, SegmentId, SegmentName, Store, StreamName, TransactionId, WriterId,
+};
 use testkit::fs::SimFs;
 use testkit::random::SeededRandom;
 
@@ -116,7 +118,13 @@ impl Client {
     }
 
     /// What a change that was asked for came to.
-    async fn made<T>(&mut self, fs: &SimFs, store: &Store, number: usize, made: Result<T, Error>) -> Step<Option<T>> {
+    async fn made<T>(
+        &mut self,
+        fs: &SimFs,
+        store: &Store,
+        number: usize,
+        made: Result<T, Error>,
+    ) -> Step<Option<T>> {
         match made {
             Ok(value) => {
                 self.done(number);
@@ -181,7 +189,8 @@ impl Client {
     }
 
     fn bytes(&self) -> Vec<u8> {
-        let length = if self.random.chance(20) { 1000 + self.random.below(6000) } else { self.random.below(500) };
+        let length =
+            if self.random.chance(20) { 1000 + self.random.below(6000) } else { self.random.below(500) };
         payload(self.number << 40 | self.next as u64, length as usize)
     }
 
@@ -231,7 +240,9 @@ impl Client {
             None if !has_failed => Ok(()),
             Some(_) if fs.is_frozen() => Err(Stop::Dead),
             // The append before this one failed.
-            Some(Error::Attribute { .. } | Error::Condition { .. }) if has_failed => self.settle(fs, store).await,
+            Some(Error::Attribute { .. } | Error::Condition { .. }) if has_failed => {
+                self.settle(fs, store).await
+            }
             None | Some(Error::Unavailable { .. }) => self.settle(fs, store).await,
             Some(error) => wrong(format!("{}: {error}", self.name)),
         }
@@ -266,7 +277,10 @@ impl Client {
                 Ok(last) => {
                     let last = last.unwrap_or(-1);
                     if last < self.shared.0 || last > self.shared.1 {
-                        return wrong(format!("{name}: {last} is last of {}, known {:?}", self.number, self.shared));
+                        return wrong(format!(
+                            "{name}: {last} is last of {}, known {:?}",
+                            self.number, self.shared
+                        ));
                     }
                     self.shared = (last, last);
                     return Ok(());

@@ -59,7 +59,8 @@ pub fn run(seed: u64, lie: Option<Lie>) -> Result<Stats, String> {
 impl World {
     fn crash(&mut self) {
         let files = self.fs.files();
-        let count = |end: &str| files.iter().filter(|path| path.to_string_lossy().ends_with(end)).count() as u64;
+        let count =
+            |end: &str| files.iter().filter(|path| path.to_string_lossy().ends_with(end)).count() as u64;
         self.stats.objects += count(".obj");
         self.stats.snapshots += count(".snapshot");
         self.fs = match self.random.below(5) {
@@ -149,8 +150,17 @@ impl World {
             Fault::SyncLoss { forget: false },
             Fault::SyncLoss { forget: true },
         ];
-        let kinds =
-            [OpKind::Write, OpKind::Write, OpKind::Sync, OpKind::Sync, OpKind::Sync, OpKind::Rename, OpKind::SyncDir, OpKind::Create, OpKind::Remove];
+        let kinds = [
+            OpKind::Write,
+            OpKind::Write,
+            OpKind::Sync,
+            OpKind::Sync,
+            OpKind::Sync,
+            OpKind::Rename,
+            OpKind::SyncDir,
+            OpKind::Create,
+            OpKind::Remove,
+        ];
         let paths = ["log", ".log", ".log", "objects", "snapshots", "s/"];
         let fault = faults[self.random.below(6) as usize];
         let kind = kinds[self.random.below(9) as usize];
@@ -174,14 +184,21 @@ impl World {
             let event = rest.get(1..9).map_or(-1, |b| i64::from_le_bytes(b.try_into().unwrap()));
             let expected = shared_event(client as u64, event);
             if event < next[client] || !rest.starts_with(&expected) {
-                return wrong(format!("no event at {} of {} shared bytes", bytes.len() - rest.len(), bytes.len()));
+                return wrong(format!(
+                    "no event at {} of {} shared bytes",
+                    bytes.len() - rest.len(),
+                    bytes.len()
+                ));
             }
             next[client] = event + 1;
             rest = &rest[expected.len()..];
         }
         for client in clients {
             if next[client.number as usize] - 1 != client.shared.0 {
-                return wrong(format!("client {} wrote up to {:?}, not {next:?}", client.number, client.shared));
+                return wrong(format!(
+                    "client {} wrote up to {:?}, not {next:?}",
+                    client.number, client.shared
+                ));
             }
         }
         Ok(())

@@ -93,7 +93,9 @@ impl File for LyingFile {
     fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
         let strikes = self.writes.fetch_add(1, Ordering::Relaxed) % 40 == 39;
         match self.lie {
-            Lie::LostEnd if strikes => self.inner.write_all_at(&data[..data.len() - data.len().min(9)], offset),
+            Lie::LostEnd if strikes => {
+                self.inner.write_all_at(&data[..data.len() - data.len().min(9)], offset)
+            }
             Lie::Misplaced if strikes => self.inner.write_all_at(data, offset + 8),
             Lie::Flipped if strikes => {
                 let mut data = data.to_vec();

@@ -100,8 +100,12 @@ impl Stream {
             let range = this.ranges[&id];
             cut.iter().filter(|(other, _)| this.ranges[other].overlaps(&range)).all(|(other, _)| other > id)
         };
-        let gone: Vec<_> =
-            self.segments.keys().copied().filter(|&id| cut.offset(id).is_none() && first_of(id, self)).collect();
+        let gone: Vec<_> = self
+            .segments
+            .keys()
+            .copied()
+            .filter(|&id| cut.offset(id).is_none() && first_of(id, self))
+            .collect();
         for id in gone {
             let segment = self.segments.get_mut(&id).unwrap();
             segment.truncate(u64::MAX);

@@ -25,7 +25,8 @@ pub struct View {
 
 /// What must be seen of a model.
 pub fn of_model(stream: &Stream) -> View {
-    let bytes = |parts: &super::model::Parts| parts.iter().map(|(&id, part)| (id, part.bytes.clone())).collect();
+    let bytes =
+        |parts: &super::model::Parts| parts.iter().map(|(&id, part)| (id, part.bytes.clone())).collect();
     View {
         current: stream.current.clone(),
         head: stream.head.clone(),
@@ -111,17 +112,32 @@ pub fn difference(seen: &Option<View>, expected: &Option<View>) -> String {
         match (seen.segments.get(id), expected.segments.get(id)) {
             (Some(a), Some(b)) if a != b => {
                 let at = a.bytes.iter().zip(&b.bytes).position(|(a, b)| a != b);
-                let text = |s: &Segment| format!("{}..{} sealed {} {:?}", s.start, s.length(), s.sealed, s.attributes);
+                let text = |s: &Segment| {
+                    format!("{}..{} sealed {} {:?}", s.start, s.length(), s.sealed, s.attributes)
+                };
                 return format!("segment {id}: {}, expected {}, first other byte {at:?}", text(a), text(b));
             }
             (a, b) if a.is_some() != b.is_some() => return format!("segment {id}: there {}", a.is_some()),
             _ => {}
         }
     }
-    let keys = |view: &View| view.open.iter().map(|(l, p)| format!("{l}:{}", p.values().map(Vec::len).sum::<usize>())).collect::<Vec<_>>();
+    let keys = |view: &View| {
+        view.open
+            .iter()
+            .map(|(l, p)| format!("{l}:{}", p.values().map(Vec::len).sum::<usize>()))
+            .collect::<Vec<_>>()
+    };
     format!(
         "current {:?} {:?}, head {} {}, sealed {} {}, open {:?} {:?}, ended {:?} {:?}",
-        seen.current, expected.current, seen.head, expected.head, seen.sealed, expected.sealed,
-        keys(seen), keys(expected), seen.ended, expected.ended
+        seen.current,
+        expected.current,
+        seen.head,
+        expected.head,
+        seen.sealed,
+        expected.sealed,
+        keys(seen),
+        keys(expected),
+        seen.ended,
+        expected.ended
     )
 }
