@@ -40,13 +40,13 @@ fn an_object_stays_until_the_frame_that_refers_to_it_is_given_up_for_good() {
         let syncs =
             log.iter().filter(|op| op.number < made.number && op.kind == OpKind::Sync && is_sync(&op.path));
         let nth = syncs.count() as u64 + 1;
-        for (fault, died) in [Fault::Eio, Fault::SyncLoss { forget: false }]
-            .into_iter()
-            .flat_map(|f| (1..30).map(move |k| (f, k)))
-        {
+        // It is in the next frame, or in one soon after.
+        let moments = (0..4).flat_map(|frame| (1..20).map(move |died| (frame, died)));
+        for (frame, died) in moments {
+            let fault = if died % 2 == 0 { Fault::Eio } else { Fault::SyncLoss { forget: false } };
             let fs = SimFs::new();
-            fs.inject(Rule::on(OpKind::Sync, fault).path_containing(".log").nth(nth));
-            fs.freeze_at(made.number + 2 + died);
+            fs.inject(Rule::on(OpKind::Sync, fault).path_containing(".log").nth(nth + frame));
+            fs.freeze_at(made.number + 2 + 2 * frame + died);
             let acknowledged = fill(&fs).await;
             assert!(fs.is_frozen());
             for fs in
