@@ -167,23 +167,6 @@ impl Client {
         }
     }
 
-    async fn create(&mut self, fs: &SimFs, store: &Store) -> Step {
-        let segments = 1 + self.random.below(2) as u32;
-        let number = self.ask(Some(Stream::new(segments)));
-        let made = store.create_stream(&self.name, segments).await;
-        self.made(fs, store, number, made).await.map(drop)
-    }
-
-    async fn delete(&mut self, fs: &SimFs, store: &Store) -> Step {
-        let number = self.ask(None);
-        let made = store.delete_stream(&self.name).await;
-        self.made(fs, store, number, made).await?;
-        if self.now().is_none() {
-            self.ids.clear();
-        }
-        Ok(())
-    }
-
     fn pick<T: Clone>(&self, from: &[T]) -> T {
         from[self.random.below(from.len() as u64) as usize].clone()
     }

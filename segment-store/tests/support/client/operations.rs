@@ -7,9 +7,27 @@ use segment_store::{Appended, Error, KeyRange, SegmentId, SegmentName, Store};
 use testkit::fs::SimFs;
 
 use super::super::append;
+use super::super::model::Stream;
 use super::{Client, Step, other, wrong};
 
 impl Client {
+    pub(super) async fn create(&mut self, fs: &SimFs, store: &Store) -> Step {
+        let segments = 1 + self.random.below(2) as u32;
+        let number = self.ask(Some(Stream::new(segments)));
+        let made = store.create_stream(&self.name, segments).await;
+        self.made(fs, store, number, made).await.map(drop)
+    }
+
+    pub(super) async fn delete(&mut self, fs: &SimFs, store: &Store) -> Step {
+        let number = self.ask(None);
+        let made = store.delete_stream(&self.name).await;
+        self.made(fs, store, number, made).await?;
+        if self.now().is_none() {
+            self.ids.clear();
+        }
+        Ok(())
+    }
+
     /// Things that must be refused, or be a repetition.
     pub(super) async fn refused(&mut self, fs: &SimFs, store: &Store) -> Step {
         let now = self.model();
