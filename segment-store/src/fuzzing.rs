@@ -8,17 +8,26 @@ use std::sync::Arc;
 use connector_api::env::{Access, FileSystem};
 use connector_api::state::seal;
 
-use crate::container::fuzzing::{decode_snapshot, replay};
+use crate::container::fuzzing::{decode_snapshot, scan};
 use crate::log::{self, fuzzing::file_of_frames};
 use crate::memory::MemoryFs;
 use crate::object::Object;
 
-/// The log of a store, in one file whose header is whole and whose frames are these bytes. Says how many frames were taken.
+/// The log of a store, in one file whose header is whole and whose frames are these bytes. Says how many records were read.
 pub fn frames(bytes: &[u8], deep: bool) -> u64 {
+    scan(&log_of(bytes, deep), Path::new("s"), 1)
+}
+
+/// The same, and what is read is done: a few bytes may make a stream of 10,000 segments. Says how many frames that were.
+pub fn replay(bytes: &[u8], deep: bool) -> u64 {
+    crate::container::fuzzing::replay(&log_of(bytes, deep), Path::new("s"), 1)
+}
+
+fn log_of(bytes: &[u8], deep: bool) -> Arc<dyn FileSystem> {
     let fs: Arc<dyn FileSystem> = Arc::new(MemoryFs::default());
     let path = log::file::path(&log::dir(Path::new("s")), 1);
     put(&*fs, &path, &file_of_frames(bytes, deep));
-    replay(&fs, Path::new("s"), 1)
+    fs
 }
 
 /// A snapshot: the bytes of the file, or with `deep` what is in its envelope. Says whether it was taken.

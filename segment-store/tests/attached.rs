@@ -7,12 +7,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use connector_api::env::{Access, DirEntry, File, FileLock, FileSystem, Metadata, Rename};
 use segment_store::client::StoreClient;
-use segment_store::{Store, StoreOptions};
-use support::events::{check, fill, last};
-use support::{env, small, stream};
+use segment_store::{Error, Store, StoreOptions};
+use support::events::{check, fill, last, made, write};
+use support::{env, open, small, stream};
 use testkit::fs::SimFs;
 use testkit::sim;
 
@@ -132,5 +133,26 @@ fn a_reader_that_looks_while_another_process_writes_sees_no_damage() {
                 check(&reader, second).await;
             }
         }
+    });
+}
+
+#[test]
+fn a_second_process_is_refused_until_the_first_one_is_gone() {
+    sim::run(async {
+        let fs = SimFs::new();
+        let store = made(&fs).await;
+        fill(&store, 0, 3).await;
+        let error = open(&fs).await.unwrap_err();
+        assert!(matches!(&error, Error::Locked { holder, .. } if holder.starts_with("process ")), "{error}");
+        let reader = Store::attach(env(&fs, 1), "s").await.unwrap();
+        check(&reader, 3).await;
+        assert!(matches!(write(&reader, 3).await, Err(Error::ReadOnly)));
+        fill(&store, 3, 5).await;
+        reader.refresh().await.unwrap();
+        check(&reader, 5).await;
+        store.close().await.unwrap();
+        drop(store);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        check(&open(&fs).await.unwrap(), 5).await;
     });
 }

@@ -117,6 +117,14 @@ fn any_log_is_read_or_refused() {
 }
 
 #[test]
+fn any_log_whose_checksums_are_right_is_replayed_or_refused() {
+    let seeds = seeds(".log");
+    let random = SeededRandom::new(11);
+    let taken = (0..ROUNDS).filter(|_| fuzzing::replay(&damaged(&seeds, &random), true) > 3).count();
+    assert!(taken > 100, "{taken}");
+}
+
+#[test]
 fn any_snapshot_is_read_or_refused() {
     let taken = run(".snapshot", fuzzing::snapshot);
     assert!(taken[1] > 100 && taken[0] == 0);

@@ -286,24 +286,3 @@ fn a_clock_that_jumps_ends_no_lease_and_keeps_none() {
         }
     });
 }
-
-#[test]
-fn a_second_process_is_refused_until_the_first_one_is_gone() {
-    sim::run(async {
-        let fs = SimFs::new();
-        let store = made(&fs).await;
-        fill(&store, 0, 3).await;
-        let error = open(&fs).await.unwrap_err();
-        assert!(matches!(&error, Error::Locked { holder, .. } if holder.starts_with("process ")), "{error}");
-        let reader = Store::attach(env(&fs, 1), "s").await.unwrap();
-        check(&reader, 3).await;
-        assert!(matches!(write(&reader, 3).await, Err(Error::ReadOnly)));
-        fill(&store, 3, 5).await;
-        reader.refresh().await.unwrap();
-        check(&reader, 5).await;
-        store.close().await.unwrap();
-        drop(store);
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        check(&open(&fs).await.unwrap(), 5).await;
-    });
-}

@@ -12,5 +12,7 @@ static COUNTING: allocations::Counting = allocations::Counting;
 
 fuzz_target!(|input: &[u8]| {
     let Some((first, bytes)) = input.split_first() else { return };
-    allocations::bounded(bytes.len() + 4096, || fuzzing::frames(bytes, first & 1 == 1));
+    let deep = first & 1 == 1;
+    allocations::bounded(bytes.len() + 4096, || fuzzing::frames(bytes, deep));
+    fuzzing::replay(bytes, deep);
 });
