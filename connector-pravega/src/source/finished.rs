@@ -1,0 +1,117 @@
+//! Which segments are being read, and which of them are known to be read to their ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use connector_api::id::{CheckpointId, ReaderId};
+use segment_store::SegmentId;
+
+/// Said by a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Report {
+    by: ReaderId,
+    /// The first checkpoint that was begun since.
+    held_by: Option<CheckpointId>,
+}
+
+/// See the life of a segment at [`PravegaEnumerator`](super::PravegaEnumerator).
+#[derive(Debug, Default)]
+pub(super) struct Reading(BTreeMap<SegmentId, Option<Report>>);
+
+impl Reading {
+    /// These may be read.
+    pub(super) fn of(segments: impl IntoIterator<Item = SegmentId>) -> Self {
+        Self(segments.into_iter().map(|segment| (segment, None)).collect())
+    }
+
+    /// It may be read, from now on or once more.
+    pub(super) fn begin(&mut self, segment: SegmentId) {
+        self.0.insert(segment, None);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A reader read it to its end. May be said again, also of one that was settled long ago.
+    pub(super) fn reported(&mut self, by: ReaderId, segment: SegmentId) {
+        if let Some(report) = self.0.get_mut(&segment) {
+            report.get_or_insert(Report { by, held_by: None });
+        }
+    }
+
+    /// What it said and no completed checkpoint holds is void: the checkpoint that is restored may hold the segment unfinished.
+    pub(super) fn reader_is_gone(&mut self, reader: ReaderId) {
+        for report in self.0.values_mut().filter(|report| report.is_some_and(|report| report.by == reader)) {
+            *report = None;
+        }
+    }
+
+    /// What is stored in the checkpoint: the segments that are not at their ends in it, and those that are.
+    pub(super) fn snapshot(&mut self, checkpoint: CheckpointId) -> (Vec<SegmentId>, Vec<SegmentId>) {
+        let (mut reading, mut finished) = (Vec::new(), Vec::new());
+        for (&segment, report) in &mut self.0 {
+            match report {
+                Some(report) => {
+                    report.held_by.get_or_insert(checkpoint);
+                    finished.push(segment);
+                }
+                None => reading.push(segment),
+            }
+        }
+        (reading, finished)
+    }
+
+    /// Takes out what is certainly read: the checkpoint and all before it are complete.
+    pub(super) fn completed(&mut self, checkpoint: CheckpointId) -> BTreeSet<SegmentId> {
+        let is_held =
+            |report: &Option<Report>| report.and_then(|r| r.held_by).is_some_and(|by| by <= checkpoint);
+        let certain: BTreeSet<_> = self.0.iter().filter(|(_, r)| is_held(r)).map(|(&id, _)| id).collect();
+        self.0.retain(|id, _| !certain.contains(id));
+        certain
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: SegmentId = SegmentId::new(0, 0);
+    const R: ReaderId = ReaderId(0);
+
+    fn at(id: u64) -> CheckpointId {
+        CheckpointId(id)
+    }
+
+    #[test]
+    fn a_report_counts_with_the_first_checkpoint_that_was_begun_after_it() {
+        let mut reading = Reading::of([S]);
+        reading.snapshot(at(1));
+        reading.reported(R, S);
+        assert!(reading.completed(at(1)).is_empty(), "checkpoint 1 may hold it unfinished");
+        assert_eq!(reading.snapshot(at(2)), (vec![], vec![S]));
+        reading.snapshot(at(3));
+        assert_eq!(reading.completed(at(2)), [S].into());
+        reading.reported(R, S);
+        assert_eq!(reading.snapshot(at(4)), (vec![], vec![]), "it is settled");
+    }
+
+    #[test]
+    fn a_later_checkpoint_stands_for_one_whose_notice_is_missing() {
+        let mut reading = Reading::of([S]);
+        reading.reported(R, S);
+        reading.snapshot(at(1));
+        assert_eq!(reading.completed(at(5)), [S].into());
+    }
+
+    #[test]
+    fn what_a_reader_said_goes_with_it() {
+        let mut reading = Reading::of([S]);
+        reading.reported(R, S);
+        reading.snapshot(at(1));
+        reading.reader_is_gone(ReaderId(1));
+        assert_eq!(reading.snapshot(at(2)).1, [S]);
+        reading.reader_is_gone(R);
+        assert!(reading.completed(at(2)).is_empty());
+        assert_eq!(reading.snapshot(at(3)), (vec![S], vec![]));
+    }
+}

@@ -1,0 +1,2 @@
+//! testkit's suites over this connector, in the simulation.
+fn main() {}
