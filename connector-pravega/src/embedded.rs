@@ -15,7 +15,7 @@ use segment_store::client::StoreClient;
 use segment_store::{Store, StoreOptions};
 
 use crate::error::failed;
-use crate::options::StoreAt;
+use crate::options::{DurabilityOption, StoreAt};
 
 /// How long a directory may be held by who is letting go of it.
 const LETTING_GO: Duration = Duration::from_secs(3);
@@ -51,11 +51,22 @@ fn place(env: &Environment, dir: &Path) -> Arc<tokio::sync::Mutex<Opened>> {
     place.opened.clone()
 }
 
-/// The store in a directory: the one that is open, or it is opened.
+/// The store in a directory as the connectors of this process share it: the one that is open, or it is opened, and made where there is none.
+/// It stays open for as long as somebody holds it.
 ///
 /// # Errors
 ///
 /// [`Error::Config`] when it is open with other options; else the store's.
+pub async fn shared_store(
+    env: &Environment,
+    dir: &Path,
+    options: StoreOptions,
+) -> Result<Arc<dyn StoreClient>> {
+    let at = StoreAt { options, ..StoreAt::new(dir, Path::new("/"), DurabilityOption::default(), true) };
+    open(env, &at).await
+}
+
+/// The store in a directory: the one that is open, or it is opened.
 pub(crate) async fn open(env: &Environment, at: &StoreAt) -> Result<Arc<dyn StoreClient>> {
     let place = place(env, &at.dir);
     let mut opened = place.lock().await;
@@ -134,7 +145,6 @@ mod tests {
     use testkit::sim;
 
     use super::*;
-    use crate::options::DurabilityOption;
 
     fn at(dir: &str) -> StoreAt {
         let mut at = StoreAt::new(Path::new(dir), Path::new("/"), DurabilityOption::Sync, true);

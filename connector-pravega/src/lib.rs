@@ -10,6 +10,7 @@ mod options;
 pub mod sink;
 pub mod source;
 
+pub use embedded::shared_store;
 pub use error::StoreError;
 pub use factory::PravegaConnector;
 pub use options::DurabilityOption;
