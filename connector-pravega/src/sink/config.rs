@@ -38,6 +38,7 @@ pub struct SinkOptions {
     /// What decides which segment a row goes to; rows of one key stay in order: "key" (the row's key; without one it is spread), "none" (all
     /// are spread), { field = "user.id" } (a field of the value, a JSON object) or { fixed = "text" } (one key for all rows).
     #[serde(default)]
+    #[schemars(with = "serde_json::Value")]
     pub routing_key: RoutingKey,
     /// What a reader of the stream finds after a failure: "exactly-once" (each row once, in transactions that become visible when the
     /// checkpoint is complete) or "at-least-once" (some rows again).

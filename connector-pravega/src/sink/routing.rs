@@ -2,7 +2,6 @@
 
 use connector_api::message::MessageRef;
 use connector_api::{Error, Result};
-use schemars::JsonSchema;
 use segment_store::routing;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,7 +9,7 @@ use serde_json::Value;
 use crate::error::Refuse;
 
 /// What decides which segment a row goes to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RoutingKey {
     /// The row's key; a row without one is spread.

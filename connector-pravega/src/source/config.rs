@@ -12,7 +12,7 @@ use crate::error::{Refuse, parsed};
 use crate::options::{DurabilityOption, StoreAt};
 
 /// Where reading begins.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Start {
     /// What was not truncated, from its beginning.
@@ -25,7 +25,7 @@ pub enum Start {
 }
 
 /// Where reading ends.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stop {
     /// The end of the stream at the first start.
@@ -58,10 +58,12 @@ pub struct SourceOptions {
     /// Where reading begins at the first start: "head" (what was not truncated), "tail" (what is written from then on) or { cut = "..." }
     /// with a stream cut. A restored job goes on where it was.
     #[serde(default)]
+    #[schemars(with = "serde_json::Value")]
     pub start: Start,
     /// Where reading ends, and with it the job: "tail" (the end of the stream at the first start) or { cut = "..." } with a stream cut.
     /// Without it, the job runs until it is stopped or the stream is sealed.
     #[serde(default)]
+    #[schemars(with = "serde_json::Value")]
     pub stop: Option<Stop>,
     /// What happens when what is to be read was truncated away: "fail", or "skip" to what is left.
     #[serde(default)]

@@ -35,7 +35,7 @@ pub const CRASH_POINTS: &[&str] = &[AFTER_DISCOVERY, AFTER_SUCCESSORS];
 ///    which. This is stored: a restore resolves nothing anew. A later segment is found when one that it follows on is settled.
 /// 2. *Waiting*, as long as a segment that it follows on is not settled. So a key is read from one segment at a time.
 /// 3. *Pending*, until the reader is there that it belongs to: the segment that was found as number n belongs to reader n modulo
-///    the number of readers. Until then another reader gets it if it asks.
+///    the number of readers. Another reader gets it if it asks, or when a checkpoint completes without that reader: then the job runs with fewer.
 /// 4. *Reading*: a reader has it. It reads to the stop, or to the end of the sealed segment, and reports it finished.
 /// 5. *Settled*, when a checkpoint is complete that was begun after the report. Not before: a restore from an earlier one reads rows of
 ///    this segment again, and those of its successors must not be out by then. Now its successors are looked for.
@@ -222,6 +222,21 @@ impl PravegaEnumerator {
         }
     }
 
+    /// The readers that are there are all that there are: they get what belongs to others.
+    fn give_all(&mut self, context: &mut EnumeratorContext<PravegaSplit>) {
+        let present: Vec<_> = context.readers().collect();
+        let absent = self.pending.iter_mut().enumerate().filter(|(owner, _)| {
+            u32::try_from(*owner).is_ok_and(|owner| !present.contains(&ReaderId(owner)))
+        });
+        let left: Vec<_> = absent.flat_map(|(_, pending)| std::mem::take(pending)).collect();
+        for split in left {
+            match present.get(split.number as usize % present.len().max(1)) {
+                Some(&reader) => context.assign(reader, vec![split]),
+                None => self.keep(split),
+            }
+        }
+    }
+
     /// Whether no segment will be assigned any more.
     fn is_all_out(&self) -> bool {
         self.is_started
@@ -277,7 +292,10 @@ impl SplitEnumerator for PravegaEnumerator {
                 return Err(Error::contract("source", reason));
             }
             EnumeratorCommand::SplitRequest(reader) => self.give_one(reader, context),
-            EnumeratorCommand::CheckpointComplete(checkpoint) => self.settle(checkpoint),
+            EnumeratorCommand::CheckpointComplete(checkpoint) => {
+                self.settle(checkpoint);
+                self.give_all(context);
+            }
             EnumeratorCommand::CheckpointAborted(_) => {}
         }
         self.look();

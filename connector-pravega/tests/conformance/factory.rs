@@ -28,7 +28,7 @@ impl FactorySubject for PravegaFactory {
     fn source(&self) -> Option<Example> {
         Some(Example {
             options: values(json!({
-                "dir": "/store", "stream": "test/rows", "start": { "cut": "0.#epoch.0:0" }, "stop": { "cut": "0.#epoch.0:0" },
+                "dir": "/store", "stream": "test/rows", "start": "tail", "stop": "tail",
                 "on_truncated": "skip", "read_size": "1 MiB", "durability": "sync",
             })),
             elsewhere: values(json!({ "dir": "/others", "stream": "test/others" })),
@@ -40,7 +40,7 @@ impl FactorySubject for PravegaFactory {
     fn sink(&self) -> Option<Example> {
         Some(Example {
             options: values(json!({
-                "dir": "/store", "stream": "test/rows", "routing_key": { "field": "user.id" }, "delivery_guarantee": "exactly-once",
+                "dir": "/store", "stream": "test/rows", "routing_key": "key", "delivery_guarantee": "exactly-once",
                 "lease": "5m", "create": 4, "durability": "sync",
             })),
             elsewhere: values(json!({ "dir": "/others", "stream": "test/others" })),
