@@ -3,6 +3,9 @@
 //!
 //! Everything but the module that opens stores speaks to a [`StoreClient`](segment_store::client::StoreClient) alone.
 
+#[cfg(test)]
+extern crate self as connector_pravega;
+
 mod embedded;
 mod error;
 mod factory;
@@ -14,3 +17,7 @@ pub use embedded::shared_store;
 pub use error::StoreError;
 pub use factory::PravegaConnector;
 pub use options::DurabilityOption;
+
+#[cfg(test)]
+#[path = "../tests/support/stream.rs"]
+mod stream;

@@ -206,6 +206,8 @@ impl PravegaEnumerator {
             Error::contract("reader", format!("it finished {split}, which is no segment: {e}"))
         })?;
         self.reading.reported(reader, name.id);
+        #[cfg(test)]
+        self.settle(CheckpointId(0));
         Ok(())
     }
 

@@ -5,6 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use connector_api::id::{CheckpointId, ReaderId};
 use segment_store::SegmentId;
 
+/// What the tests break, to see that they notice.
+#[cfg(test)]
+pub(super) mod flaw {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// A report counts at once.
+        pub(in super::super) static EAGER: Cell<bool> = const { Cell::new(false) };
+        /// A checkpoint does not hold what was reported before it.
+        pub(in super::super) static FORGETFUL: Cell<bool> = const { Cell::new(false) };
+    }
+}
+
 /// Said by a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Report {
@@ -35,7 +48,11 @@ impl Reading {
     /// A reader read it to its end. May be said again, also of one that was settled long ago.
     pub(super) fn reported(&mut self, by: ReaderId, segment: SegmentId) {
         if let Some(report) = self.0.get_mut(&segment) {
-            report.get_or_insert(Report { by, held_by: None });
+            #[cfg(not(test))]
+            let held_by = None;
+            #[cfg(test)]
+            let held_by = flaw::EAGER.get().then_some(CheckpointId(0));
+            report.get_or_insert(Report { by, held_by });
         }
     }
 
@@ -53,6 +70,10 @@ impl Reading {
             match report {
                 Some(report) => {
                     report.held_by.get_or_insert(checkpoint);
+                    #[cfg(test)]
+                    if flaw::FORGETFUL.get() {
+                        continue;
+                    }
                     finished.push(segment);
                 }
                 None => reading.push(segment),
