@@ -15,6 +15,7 @@ use segment_store::{SegmentId, SegmentName};
 use super::config::SourceConfig;
 use super::discovery::{Ask, Look, look};
 use super::finished::Reading;
+use super::keeping::confirmation;
 use super::metrics::{SEGMENTS_FOUND, count};
 use super::split::PravegaSplit;
 use super::state::{PravegaEnumeratorState, Waiting};
@@ -40,10 +41,14 @@ pub const CRASH_POINTS: &[&str] = &[AFTER_DISCOVERY, AFTER_SUCCESSORS];
 /// 5. *Settled*, when a checkpoint is complete that was begun after the report. Not before: a restore from an earlier one reads rows of
 ///    this segment again, and those of its successors must not be out by then. Now its successors are looked for.
 ///
-/// A checkpoint n that was begun after the report holds the segment at its end in any case. Either the reader has it there, or an
-/// earlier checkpoint that is complete did, and the reader dropped it. So the state for n stores the segment as finished, and a
-/// restore from n settles it at once, while one that lives on waits to hear that n is complete. A report that no completed checkpoint holds goes with its
-/// reader; the segment is then in the restored state, or is given back. A report of what is settled is repetition.
+/// A checkpoint n that was begun after the report holds the segment at its end. So the state for n stores it as finished, and a restore from n
+/// settles it at once, while an enumerator that lives on waits to hear that n is complete. A report may be on its way while checkpoints
+/// come and go; therefore the reader keeps the segment in its snapshots until it is told that it is settled ([`PravegaSegments`]): whatever
+/// checkpoint is restored, the segment is finished in this state or is with a reader, which reports it again. A report that no completed
+/// checkpoint holds goes with its reader; the segment is then in the restored state, or is given back. A report of what is settled is
+/// repetition, and confirmed once more.
+///
+/// [`PravegaSegments`]: super::PravegaSegments
 ///
 /// It ends when nothing waits, is pending or can follow: at the stop, or when the stream is sealed.
 pub struct PravegaEnumerator {
@@ -186,8 +191,12 @@ impl PravegaEnumerator {
         }
     }
 
-    fn settle(&mut self, checkpoint: CheckpointId) {
-        self.settled.extend(self.reading.completed(checkpoint));
+    fn settle(&mut self, checkpoint: CheckpointId, context: &mut EnumeratorContext<PravegaSplit>) {
+        for (segment, reader) in self.reading.completed(checkpoint) {
+            self.settled.insert(segment);
+            let name = SegmentName::new(self.config.stream.clone(), segment);
+            context.send(reader, confirmation(&SplitId::new(name.to_string())));
+        }
         self.settle_bounded();
     }
 
@@ -201,13 +210,20 @@ impl PravegaEnumerator {
         }
     }
 
-    fn reported(&mut self, reader: ReaderId, split: &SplitId) -> Result<()> {
+    fn reported(
+        &mut self,
+        reader: ReaderId,
+        split: &SplitId,
+        context: &mut EnumeratorContext<PravegaSplit>,
+    ) -> Result<()> {
         let name: SegmentName = split.as_str().parse().map_err(|e: segment_store::Error| {
             Error::contract("reader", format!("it finished {split}, which is no segment: {e}"))
         })?;
-        self.reading.reported(reader, name.id);
+        if !self.reading.reported(reader, name.id) {
+            context.send(reader, confirmation(split));
+        }
         #[cfg(test)]
-        self.settle(CheckpointId(0));
+        self.settle(CheckpointId(0), context);
         Ok(())
     }
 
@@ -288,14 +304,14 @@ impl SplitEnumerator for PravegaEnumerator {
                 self.reading.reader_is_gone(reader);
             }
             EnumeratorCommand::AddSplitsBack(splits) => splits.into_iter().for_each(|split| self.keep(split)),
-            EnumeratorCommand::SplitFinished(reader, split) => self.reported(reader, &split)?,
+            EnumeratorCommand::SplitFinished(reader, split) => self.reported(reader, &split, context)?,
             EnumeratorCommand::ReaderEvent(reader, _) => {
                 let reason = format!("reader {reader} sent an event, and the source knows none");
                 return Err(Error::contract("source", reason));
             }
             EnumeratorCommand::SplitRequest(reader) => self.give_one(reader, context),
             EnumeratorCommand::CheckpointComplete(checkpoint) => {
-                self.settle(checkpoint);
+                self.settle(checkpoint, context);
                 self.give_all(context);
             }
             EnumeratorCommand::CheckpointAborted(_) => {}

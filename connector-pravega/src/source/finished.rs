@@ -1,6 +1,6 @@
 //! Which segments are being read, and which of them are known to be read to their ends.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use connector_api::id::{CheckpointId, ReaderId};
 use segment_store::SegmentId;
@@ -45,15 +45,17 @@ impl Reading {
         self.0.is_empty()
     }
 
-    /// A reader read it to its end. May be said again, also of one that was settled long ago.
-    pub(super) fn reported(&mut self, by: ReaderId, segment: SegmentId) {
+    /// A reader read it to its end. May be said again. False for one that was settled before.
+    pub(super) fn reported(&mut self, by: ReaderId, segment: SegmentId) -> bool {
         if let Some(report) = self.0.get_mut(&segment) {
             #[cfg(not(test))]
             let held_by = None;
             #[cfg(test)]
             let held_by = flaw::EAGER.get().then_some(CheckpointId(0));
             report.get_or_insert(Report { by, held_by });
+            return true;
         }
+        false
     }
 
     /// What it said and no completed checkpoint holds is void: the checkpoint that is restored may hold the segment unfinished.
@@ -82,12 +84,14 @@ impl Reading {
         (reading, finished)
     }
 
-    /// Takes out what is certainly read: the checkpoint and all before it are complete.
-    pub(super) fn completed(&mut self, checkpoint: CheckpointId) -> BTreeSet<SegmentId> {
-        let is_held =
-            |report: &Option<Report>| report.and_then(|r| r.held_by).is_some_and(|by| by <= checkpoint);
-        let certain: BTreeSet<_> = self.0.iter().filter(|(_, r)| is_held(r)).map(|(&id, _)| id).collect();
-        self.0.retain(|id, _| !certain.contains(id));
+    /// Takes out what is certainly read, with who said so: the checkpoint and all before it are complete.
+    pub(super) fn completed(&mut self, checkpoint: CheckpointId) -> BTreeMap<SegmentId, ReaderId> {
+        let certain = |(&id, report): (&SegmentId, &Option<Report>)| {
+            let report = report.filter(|r| r.held_by.is_some_and(|by| by <= checkpoint))?;
+            Some((id, report.by))
+        };
+        let certain: BTreeMap<_, _> = self.0.iter().filter_map(certain).collect();
+        self.0.retain(|id, _| !certain.contains_key(id));
         certain
     }
 }
@@ -111,8 +115,8 @@ mod tests {
         assert!(reading.completed(at(1)).is_empty(), "checkpoint 1 may hold it unfinished");
         assert_eq!(reading.snapshot(at(2)), (vec![], vec![S]));
         reading.snapshot(at(3));
-        assert_eq!(reading.completed(at(2)), [S].into());
-        reading.reported(R, S);
+        assert_eq!(reading.completed(at(2)), [(S, R)].into());
+        assert!(!reading.reported(R, S));
         assert_eq!(reading.snapshot(at(4)), (vec![], vec![]), "it is settled");
     }
 
@@ -121,7 +125,7 @@ mod tests {
         let mut reading = Reading::of([S]);
         reading.reported(R, S);
         reading.snapshot(at(1));
-        assert_eq!(reading.completed(at(5)), [S].into());
+        assert_eq!(reading.completed(at(5)), [(S, R)].into());
     }
 
     #[test]

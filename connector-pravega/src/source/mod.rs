@@ -21,6 +21,7 @@ mod discovery;
 mod enumerator;
 mod factory;
 mod finished;
+mod keeping;
 mod marks;
 pub mod metrics;
 mod reader;
@@ -41,6 +42,7 @@ use segment_store::StoreOptions;
 pub use config::{OnTruncated, SourceOptions, Start, Stop};
 pub use enumerator::{CRASH_POINTS, PravegaEnumerator};
 pub use factory::PravegaSourceFactory;
+pub use keeping::PravegaSegments;
 pub use reader::{OFFSET, PravegaReader, SEGMENT};
 pub use split::PravegaSplit;
 pub use splits::{PravegaHooks, PravegaSplits};
@@ -79,7 +81,7 @@ impl PravegaSource {
 
 impl Source for PravegaSource {
     type Enumerator = PravegaEnumerator;
-    type Reader = SplitFetchReader<PravegaSplits>;
+    type Reader = PravegaSegments;
 
     fn boundedness(&self) -> Boundedness {
         if self.config.stop.is_some() { Boundedness::Bounded } else { Boundedness::Unbounded }
@@ -98,7 +100,8 @@ impl Source for PravegaSource {
         let hooks = splits.hooks();
         // Splits are assigned unasked.
         let options = ReaderOptions { splits: 0, ..ReaderOptions::default() };
-        Ok(SplitFetchReader::new(splits, context.env, options).with_hooks(hooks))
+        let reader = SplitFetchReader::new(splits, context.env, options).with_hooks(hooks);
+        Ok(PravegaSegments::new(reader))
     }
 }
 

@@ -7,7 +7,6 @@ use connector_api::env::Environment;
 use connector_api::factory::ByteSize;
 use connector_api::id::{AttemptId, ReaderId, RunId};
 use connector_api::source::{ReaderContext, ReaderEvent, Source};
-use connector_base::reader::SplitFetchReader;
 use segment_store::client::StoreClient;
 use segment_store::{KeyRange, SegmentId, SegmentName, StreamCut, WriterId};
 use testkit::drive::{Drive, DriveError};
@@ -17,7 +16,7 @@ use testkit::{TestBatch, drive, sim};
 use crate::source::*;
 use crate::stream::{DIR, STREAM, append, name, opened, small};
 
-type Reader = Drive<SplitFetchReader<PravegaSplits>>;
+type Reader = Drive<PravegaSegments>;
 
 /// Each event takes 8 bytes and its header.
 const EVENT: u64 = 16;
