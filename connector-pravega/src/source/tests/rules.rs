@@ -28,7 +28,11 @@ fn options() -> SourceOptions {
 fn reader(env: &Environment, options: &SourceOptions) -> Reader {
     let source = PravegaSource::new(options, Path::new("/")).unwrap().kept_as(small());
     let attempt = AttemptId { run: RunId(1), number: 1 };
-    drive(source.reader(ReaderContext { env: env.clone(), reader: ReaderId(0), parallelism: 1, attempt }).unwrap())
+    drive(
+        source
+            .reader(ReaderContext { env: env.clone(), reader: ReaderId(0), parallelism: 1, attempt })
+            .unwrap(),
+    )
 }
 
 fn split(id: SegmentId, offset: u64, end: Option<u64>) -> PravegaSplit {
@@ -108,7 +112,10 @@ fn truncated_data_is_an_error_or_is_skipped_to_what_is_left() {
             Err(DriveError::Reader(error)) => error.to_string(),
             other => panic!("{other:?}"),
         };
-        assert!(error.contains("test/rows/0.#epoch.0 at offset 16") && error.contains("truncated"), "{error}");
+        assert!(
+            error.contains("test/rows/0.#epoch.0 at offset 16") && error.contains("truncated"),
+            "{error}"
+        );
         let skip = SourceOptions { on_truncated: OnTruncated::Skip, ..options() };
         let mut skipping = reader(&env, &skip);
         skipping.add([split(FIRST, EVENT, None)]).unwrap();

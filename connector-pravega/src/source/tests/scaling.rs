@@ -117,13 +117,19 @@ fn readers(options: Options) -> Options {
 }
 
 /// Runs a job to its end; says what is wrong with what it left, or how many processes died.
-fn run(seed: u64, is_bounded: bool, options: Options, deaths: &[(&str, u64)]) -> std::result::Result<u64, String> {
+fn run(
+    seed: u64,
+    is_bounded: bool,
+    options: Options,
+    deaths: &[(&str, u64)],
+) -> std::result::Result<u64, String> {
     sim::run(async {
         let mut around = Surroundings::simulated(seed);
         let mut world = World::new(seed, is_bounded);
         let env = around.env().clone();
         let client = opened(&env, 1).await.unwrap();
-        while is_bounded && !world.is_written() {
+        // A process that is to die writes nothing: what it was at would be unsure.
+        while (is_bounded || !deaths.is_empty()) && !world.is_written() {
             world.write(&*client, &env).await.unwrap();
         }
         drop((client, env));
