@@ -30,13 +30,17 @@ pub(crate) fn failed(
     move |error| Error::connector(operation, target, None, StoreError(error))
 }
 
-/// The outcome of asking whether something is there: nothing that is missing is an error.
-pub(crate) fn unless_missing<T>(asked: segment_store::Result<T>) -> segment_store::Result<Option<T>> {
+/// What was found; none where the stream, its scope or the store is missing.
+pub(crate) fn unless_missing<T>(
+    asked: segment_store::Result<T>,
+    operation: &'static str,
+    target: impl ToString,
+) -> Result<Option<T>> {
     use segment_store::Error::{NoScope, NoStore, NoStream};
     match asked {
         Ok(found) => Ok(Some(found)),
         Err(NoScope(_) | NoStream(_) | NoStore { .. }) => Ok(None),
-        Err(error) => Err(error),
+        Err(error) => Err(failed(operation, target)(error)),
     }
 }
 

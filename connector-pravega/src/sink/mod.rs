@@ -100,7 +100,7 @@ impl Sink<MessageBatch> for PravegaSink {
 /// Opens the store; makes the stream if it is missing and the options say so.
 async fn open(env: &Environment, config: &SinkConfig) -> Result<Arc<dyn StoreClient>> {
     let (client, stream) = (embedded::open(env, &config.at).await?, &config.stream);
-    let found = unless_missing(client.stream(stream).await).map_err(failed("ask for", stream))?;
+    let found = unless_missing(client.stream(stream).await, "ask for", stream)?;
     match (found, config.create) {
         (Some(_), _) => {}
         (None, None) => {

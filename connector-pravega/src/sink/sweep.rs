@@ -27,8 +27,8 @@ impl SweepOrphans for PravegaSweep {
         let needed: HashSet<_> = committables.map(|c| (c.stream, c.transaction)).collect();
         let stream = &self.config.stream;
         let client = open(&context.env, &self.config).await?;
-        let asked = unless_missing(client.open_transactions(stream).await);
-        let Some(open) = asked.map_err(failed("list open transactions of", stream))?.flatten() else {
+        let asked = client.open_transactions(stream).await;
+        let Some(open) = unless_missing(asked, "list open transactions of", stream)?.flatten() else {
             // It can't be asked: they end by their leases.
             return Ok(0);
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use async_trait::async_trait;
-use connector_api::env::{Environment, Random};
+use connector_api::env::Environment;
 use connector_api::factory::ByteSize;
 use connector_api::sink::Sink;
 use connector_api::source::{BoxSource, erase};
