@@ -146,14 +146,15 @@ fn keys_stay_in_order_when_the_stream_is_scaled_while_it_is_written() {
                 let current = client.stream(&name()).await.unwrap().current;
                 let seal: Vec<_> = current.iter().map(|(id, _)| *id).collect();
                 client.scale(&name(), &seal, &KeyRange::even(segments)).await.unwrap();
-                writer.write(rows([("k0".to_owned(), format!("k0-{round:03}-999"))])).await.unwrap();
+                let late = (0..10).map(|n| (format!("k{n}"), format!("k{n}-{round:03}-999")));
+                writer.write(rows(late)).await.unwrap();
                 writer.flush(Flush::Checkpoint).await.unwrap();
                 for due in writer.prepare_commit().await.unwrap() {
                     assert!(matches!(committer.commit(&request(&due)).await, Outcome::Committed));
                 }
             }
             let found = events(&*client).await.unwrap();
-            assert_eq!(found.len(), 12 * 201);
+            assert_eq!(found.len(), 12 * 210);
             let mut last = BTreeMap::new();
             for row in &found {
                 let (key, rest) = row.split_once('-').unwrap();

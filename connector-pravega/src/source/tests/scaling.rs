@@ -27,7 +27,7 @@ const KEYS: u64 = 8;
 const ROWS: usize = 120;
 /// After how many rows the stream is scaled, and to how many segments.
 const SCALES: [(usize, u32); 3] = [(30, 4), (60, 2), (90, 3)];
-const SEEDS: u64 = 20;
+const SEEDS: u64 = 60;
 
 struct World {
     is_bounded: bool,
