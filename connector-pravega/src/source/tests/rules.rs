@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use connector_api::env::Environment;
 use connector_api::factory::ByteSize;
-use connector_api::id::{AttemptId, ReaderId, RunId};
-use connector_api::source::{ReaderContext, ReaderEvent, Source};
+use connector_api::id::{AttemptId, CheckpointId, ReaderId, RunId, SplitId};
+use connector_api::source::{ReaderCommand, ReaderContext, ReaderEvent, Source};
 use segment_store::client::StoreClient;
 use segment_store::{KeyRange, SegmentId, SegmentName, StreamCut, WriterId};
 use testkit::drive::{Drive, DriveError};
@@ -177,5 +177,24 @@ fn an_event_larger_than_a_read_is_read_whole() {
             reader.add([split(FIRST, 0, None)]).unwrap();
             assert_eq!(all(&mut reader).await.unwrap().0, texts, "read in {size} bytes");
         }
+    });
+}
+
+#[test]
+fn a_finished_segment_stays_in_snapshots_until_the_enumerator_confirms_it() {
+    sim::run(async {
+        let env = sim::environment(&SimFs::new(), 1);
+        let client = opened(&env, 1).await.unwrap();
+        fill(&*client, &env, FIRST, 0, 2).await;
+        let mut reader = reader(&env, &options());
+        reader.add([split(FIRST, 0, Some(2 * EVENT))]).unwrap();
+        assert!(all(&mut reader).await.unwrap().2);
+        for _ in 0..3 {
+            assert_eq!(reader.snapshot(0).unwrap(), [split(FIRST, 2 * EVENT, Some(2 * EVENT))]);
+            reader.handle(ReaderCommand::CheckpointComplete(CheckpointId(1000))).unwrap();
+        }
+        let id = SplitId::new(SegmentName::new(name(), FIRST).to_string());
+        reader.handle(ReaderCommand::EnumeratorEvent(keeping::confirmation(&id))).unwrap();
+        assert!(reader.snapshot(0).unwrap().is_empty());
     });
 }
