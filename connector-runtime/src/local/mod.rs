@@ -9,7 +9,7 @@ mod fs;
 mod scope;
 mod spawn;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use connector_api::env::{CrashPoints, Environment};
 use tokio::runtime::Handle;
@@ -19,6 +19,9 @@ pub use file::LocalFile;
 pub use fs::LocalFs;
 pub use scope::Scope;
 pub use spawn::TokioSpawner;
+
+/// One for the whole process, so that what is shared by directory is found by all environments alike.
+static FILES: LazyLock<Arc<LocalFs>> = LazyLock::new(|| Arc::new(LocalFs));
 
 /// The real environment on the tokio runtime that this is called within.
 ///
@@ -34,7 +37,7 @@ pub fn environment_on(runtime: &Handle) -> Environment {
     Environment {
         clock: Arc::new(SystemClock::new(runtime.clone())),
         random: Arc::new(SystemRandom::new()),
-        fs: Arc::new(LocalFs),
+        fs: FILES.clone(),
         spawner: Arc::new(TokioSpawner::new(runtime.clone())),
         crash: CrashPoints::none(),
     }

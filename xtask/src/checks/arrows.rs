@@ -11,6 +11,7 @@ const BELOW: &[(&str, &[&str])] = &[
     ("connector-file", &["connector-api", "connector-base", "connector-formats"]),
     ("connector-formats", &["connector-api"]),
     ("connector-kafka", &["connector-api", "connector-base"]),
+    ("connector-pravega", &["connector-api", "connector-base", "segment-store"]),
     ("connector-runtime", &["connector-api"]),
     // The clock, files, spawning and the envelope of stored state; it knows nothing of connectors.
     ("segment-store", &["connector-api"]),

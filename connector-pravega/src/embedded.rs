@@ -1,0 +1,193 @@
+//! Stores that are open in this process.
+//!
+//! A directory can be open once, and the source and the sink of a job, all their subtasks and other jobs of the process want it: who
+//! opens it shares it with who comes later, and the last one to let go closes it. Directories are told apart within a file system, so
+//! that simulated processes side by side share nothing.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use connector_api::env::{Environment, FileSystem};
+use connector_api::{Error, Result};
+use segment_store::client::StoreClient;
+use segment_store::{Store, StoreOptions};
+
+use crate::error::failed;
+use crate::options::{DurabilityOption, StoreAt};
+
+/// How long a directory may be held by who is letting go of it.
+const LETTING_GO: Duration = Duration::from_secs(3);
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// A store that is open, or about to be.
+#[derive(Default)]
+struct Opened {
+    store: Weak<Store>,
+    options: Option<StoreOptions>,
+}
+
+struct Place {
+    /// Keeps the address from being used again as long as it stands for this file system.
+    fs: Weak<dyn FileSystem>,
+    opened: Arc<tokio::sync::Mutex<Opened>>,
+}
+
+type Places = HashMap<(usize, PathBuf), Place>;
+
+static PLACES: LazyLock<Mutex<Places>> = LazyLock::new(Mutex::default);
+
+fn places() -> MutexGuard<'static, Places> {
+    PLACES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn place(env: &Environment, dir: &Path) -> Arc<tokio::sync::Mutex<Opened>> {
+    let mut places = places();
+    places.retain(|_, place| place.fs.strong_count() > 0);
+    let key = (Arc::as_ptr(&env.fs).cast::<()>() as usize, dir.to_path_buf());
+    let place =
+        places.entry(key).or_insert_with(|| Place { fs: Arc::downgrade(&env.fs), opened: Arc::default() });
+    place.opened.clone()
+}
+
+/// The store in a directory as the connectors of this process share it: the one that is open, or it is opened, and made where there is none.
+/// It stays open for as long as somebody holds it.
+///
+/// # Errors
+///
+/// [`Error::Config`] when it is open with other options; else the store's.
+pub async fn shared_store(
+    env: &Environment,
+    dir: &Path,
+    options: StoreOptions,
+) -> Result<Arc<dyn StoreClient>> {
+    let at = StoreAt { options, ..StoreAt::new(dir, Path::new("/"), DurabilityOption::default(), true) };
+    open(env, &at).await
+}
+
+/// The store in a directory: the one that is open, or it is opened.
+pub(crate) async fn open(env: &Environment, at: &StoreAt) -> Result<Arc<dyn StoreClient>> {
+    let place = place(env, &at.dir);
+    let mut opened = place.lock().await;
+    if let Some(store) = opened.store.upgrade() {
+        return match &opened.options {
+            Some(options) if *options != at.options => Err(Error::config(
+                "durability",
+                format!(
+                    "is {:?}, and this process has {} open with {:?}: all that use one store say the same",
+                    at.options.durability,
+                    at.dir.display(),
+                    options.durability
+                ),
+            )),
+            _ => Ok(store),
+        };
+    }
+    let store = Arc::new(open_new(env, at).await?);
+    *opened = Opened { store: Arc::downgrade(&store), options: Some(at.options.clone()) };
+    Ok(store)
+}
+
+async fn open_new(env: &Environment, at: &StoreAt) -> Result<Store> {
+    if !at.makes {
+        is_there(env, at).await?;
+    }
+    // Its own crash points are its own tests' business.
+    let env = Environment { crash: connector_api::env::CrashPoints::none(), ..env.clone() };
+    let until = env.clock.monotonic() + LETTING_GO;
+    loop {
+        match Store::open(env.clone(), &at.dir, at.options.clone()).await {
+            // Who had it lets go of it in the background.
+            Err(segment_store::Error::Locked { .. }) if env.clock.monotonic() < until => {
+                env.clock.sleep(AGAIN).await;
+            }
+            opened => return opened.map_err(failed("open the store in", at.dir.display())),
+        }
+    }
+}
+
+/// Whether there is a store, told without opening it.
+pub(crate) async fn is_there(env: &Environment, at: &StoreAt) -> Result<()> {
+    let (fs, dir) = (env.fs.clone(), at.dir.clone());
+    let look = move || match fs.metadata(&dir.join("store")) {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let failed = failed("open the store in", dir.display());
+            Err(failed(segment_store::Error::NoStore { dir: dir.clone() }))
+        }
+        Err(e) => Err(Error::io("look at", &dir.join("store"))(e)),
+    };
+    env.blocking("looking for the store", look).await
+}
+
+/// Whether a store could be made there, as far as it can be told without making one.
+pub(crate) async fn may_become_one(env: &Environment, at: &StoreAt) -> Result<()> {
+    let (fs, dir) = (env.fs.clone(), at.dir.clone());
+    let look = move || {
+        // The first of the directory and those above it that is there must be a directory.
+        for above in dir.ancestors() {
+            match fs.list(above) {
+                Ok(_) => return Ok(()),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => return Err(Error::io("look at", above)(e)),
+            }
+        }
+        Ok(())
+    };
+    env.blocking("looking at the directory", look).await
+}
+
+#[cfg(test)]
+mod tests {
+    use segment_store::Durability;
+    use testkit::fs::SimFs;
+    use testkit::sim;
+
+    use super::*;
+
+    fn at(dir: &str) -> StoreAt {
+        let mut at = StoreAt::new(Path::new(dir), Path::new("/"), DurabilityOption::Sync, true);
+        at.options.log_file_size = 64 * 1024;
+        at.options.frame_size = 8 * 1024;
+        at
+    }
+
+    #[test]
+    fn all_who_name_a_directory_share_its_store() {
+        sim::run(async {
+            let env = sim::environment(&SimFs::new(), 1);
+            let first = open(&env, &at("/s")).await.unwrap();
+            let second = open(&env, &at("/x/../s")).await.unwrap();
+            first.create_scope("a").await.unwrap();
+            assert_eq!(second.scopes().await.unwrap(), ["a"]);
+            let mut other = at("/s");
+            other.options.durability = Durability::Os;
+            let refused = open(&env, &other).await.unwrap_err();
+            assert!(matches!(&refused, Error::Config { option, .. } if option == "durability"), "{refused}");
+            drop((first, second));
+            // Nobody has it any more: it is opened anew.
+            assert_eq!(open(&env, &other).await.unwrap().scopes().await.unwrap(), ["a"]);
+        });
+    }
+
+    #[test]
+    fn file_systems_side_by_side_share_nothing() {
+        sim::run(async {
+            let (one, two) = (sim::environment(&SimFs::new(), 1), sim::environment(&SimFs::new(), 1));
+            let first = open(&one, &at("/s")).await.unwrap();
+            first.create_scope("a").await.unwrap();
+            assert!(open(&two, &at("/s")).await.unwrap().scopes().await.unwrap().is_empty());
+        });
+    }
+
+    #[test]
+    fn a_store_that_is_not_there_is_not_made_unasked() {
+        sim::run(async {
+            let env = sim::environment(&SimFs::new(), 1);
+            let error = open(&env, &StoreAt { makes: false, ..at("/s") }).await.unwrap_err();
+            assert!(error.to_string().contains("holds no store"), "{error}");
+            assert!(env.fs.list(Path::new("/s")).is_err());
+        });
+    }
+}
