@@ -525,6 +525,7 @@ impl Container {
             core.status = Status::Closed;
             // Those who wait for what will not be written are told so.
             drop(std::mem::replace(&mut core.open, Open::new(0)));
+            core.snapshot_waiters.clear();
             for segment in core.state.segments.values() {
                 segment.wake();
             }
