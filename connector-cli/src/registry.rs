@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use connector_api::factory::{ConnectorFactory, OptionSet, Registry, SinkFactory, SourceFactory};
 use connector_api::{Error, MessageBatch, Result, RowBatch};
 use connector_file::FileConnector;
+use connector_pravega::PravegaConnector;
 
 /// Batches of columns.
 #[cfg(feature = "parquet")]
@@ -43,7 +44,7 @@ pub(crate) fn registries() -> Registries {
     let columns = Registry::new().with(FileConnector);
     #[cfg(not(feature = "parquet"))]
     let columns = Registry::new();
-    let messages = Registry::new().with(FileConnector);
+    let messages = Registry::new().with(FileConnector).with(PravegaConnector);
     #[cfg(feature = "kafka")]
     let messages = messages.with(connector_kafka::KafkaConnector);
     Registries { messages, columns }

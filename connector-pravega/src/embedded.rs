@@ -1,6 +1,6 @@
 //! Stores that are open in this process.
 //!
-//! A directory can be open once, and the source and the sink of a job, all their subtasks and other jobs of the process want it: who
+//! Who only reads shares a store that is open for writing in this process, or reads along with whichever process writes. For writing a directory can be open once, and the source and the sink of a job, all their subtasks and other jobs of the process want it: who
 //! opens it shares it with who comes later, and the last one to let go closes it. Directories are told apart within a file system, so
 //! that simulated processes side by side share nothing.
 
@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use connector_api::env::{Environment, FileSystem};
+use connector_api::env::{CrashPoints, Environment, FileSystem};
 use connector_api::{Error, Result};
 use segment_store::client::StoreClient;
-use segment_store::{Store, StoreOptions};
+use segment_store::{Durability, Store, StoreOptions};
 
 use crate::error::failed;
 use crate::options::{DurabilityOption, StoreAt};
@@ -26,6 +26,8 @@ const AGAIN: Duration = Duration::from_millis(20);
 struct Opened {
     store: Weak<Store>,
     options: Option<StoreOptions>,
+    /// The same store, read along while another process has it, or may want it.
+    attached: Weak<Store>,
 }
 
 struct Place {
@@ -85,8 +87,27 @@ pub(crate) async fn open(env: &Environment, at: &StoreAt) -> Result<Arc<dyn Stor
         };
     }
     let store = Arc::new(open_new(env, at).await?);
-    *opened = Opened { store: Arc::downgrade(&store), options: Some(at.options.clone()) };
+    (opened.store, opened.options) = (Arc::downgrade(&store), Some(at.options.clone()));
     Ok(store)
+}
+
+/// The store in a directory, for reading alone: the one that is open in this process, else it is read along, so that another process may
+/// write it.
+pub(crate) async fn attach(env: &Environment, at: &StoreAt) -> Result<Arc<dyn StoreClient>> {
+    if at.options.durability == Durability::Memory {
+        return open(env, at).await;
+    }
+    let place = place(env, &at.dir);
+    let mut opened = place.lock().await;
+    if let Some(store) = opened.store.upgrade().or_else(|| opened.attached.upgrade()) {
+        return Ok(store);
+    }
+    let env = Environment { crash: CrashPoints::none(), ..env.clone() };
+    let attached =
+        Store::attach(env, &at.dir).await.map_err(failed("open the store in", at.dir.display()))?;
+    let attached = Arc::new(attached);
+    opened.attached = Arc::downgrade(&attached);
+    Ok(attached)
 }
 
 async fn open_new(env: &Environment, at: &StoreAt) -> Result<Store> {
@@ -94,7 +115,7 @@ async fn open_new(env: &Environment, at: &StoreAt) -> Result<Store> {
         is_there(env, at).await?;
     }
     // Its own crash points are its own tests' business.
-    let env = Environment { crash: connector_api::env::CrashPoints::none(), ..env.clone() };
+    let env = Environment { crash: CrashPoints::none(), ..env.clone() };
     let until = env.clock.monotonic() + LETTING_GO;
     loop {
         match Store::open(env.clone(), &at.dir, at.options.clone()).await {
@@ -140,7 +161,6 @@ pub(crate) async fn may_become_one(env: &Environment, at: &StoreAt) -> Result<()
 
 #[cfg(test)]
 mod tests {
-    use segment_store::Durability;
     use testkit::fs::SimFs;
     use testkit::sim;
 

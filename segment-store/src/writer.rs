@@ -392,7 +392,7 @@ impl EventWriter {
                 Ok(ack) => ack,
                 Err(Error::Sealed(_)) if self.transaction.is_none() => return self.reroute().await,
                 // An append before this one failed, and its answer has not been looked at yet.
-                Err(Error::Unavailable { .. } | Error::Attribute { .. }) => return self.reconnect().await,
+                Err(Error::Unavailable { .. }) => return self.reconnect().await,
                 Err(error) => return Err(error),
             };
             // Dropped before this, it is appended again, and that is a repetition.

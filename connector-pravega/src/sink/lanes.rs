@@ -35,6 +35,8 @@ pub(super) struct Lanes {
     writer: WriterId,
     /// The writer's number of its last event.
     last: i64,
+    /// And its last one in each segment.
+    appended: BTreeMap<SegmentId, i64>,
     segments: Vec<(SegmentId, KeyRange)>,
     buffers: BTreeMap<SegmentId, Buffer>,
     /// Appends that have their places, oldest first, with their bytes.
@@ -59,6 +61,7 @@ impl Lanes {
             transaction,
             writer,
             last: -1,
+            appended: BTreeMap::new(),
             segments,
             buffers: BTreeMap::new(),
             placed: VecDeque::new(),
@@ -136,11 +139,19 @@ impl Lanes {
         let Some(Buffer { bytes, events }) = self.buffers.remove(&segment) else { return Ok(()) };
         let (bytes, count) = (Bytes::from(bytes), events.len() as u32);
         let event = self.last + i64::from(count);
-        let append = Appended { writer: self.writer, event, events: count, at: None, bytes: bytes.clone() };
+        let append = Appended {
+            writer: self.writer,
+            event,
+            previous: self.appended.get(&segment).copied(),
+            events: count,
+            at: None,
+            bytes: bytes.clone(),
+        };
         let name = self.name(segment);
         match self.client.append(&name, append).await {
             Ok(ack) => {
                 self.last = event;
+                self.appended.insert(segment, event);
                 self.placed.push_back((bytes.len(), segment, ack));
                 Ok(())
             }

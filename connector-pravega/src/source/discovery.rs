@@ -60,7 +60,7 @@ async fn once(
 ) -> Result<(Arc<dyn StoreClient>, Look)> {
     let client = match client {
         Some(client) => client,
-        None => embedded::open(env, &config.at).await?,
+        None => embedded::attach(env, &config.at).await?,
     };
     let look = match ask {
         Ask::First => Look::First(first(config, &*client).await?),

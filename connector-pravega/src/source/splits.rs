@@ -54,7 +54,7 @@ impl PravegaSplits {
         if let Some(client) = &self.held.lock().client {
             return Ok(client.clone());
         }
-        let client = embedded::open(&self.env, &self.config.at).await?;
+        let client = embedded::attach(&self.env, &self.config.at).await?;
         let mut hold = self.held.lock();
         if !hold.is_closed {
             hold.client = Some(client.clone());

@@ -24,8 +24,8 @@ const READ_CACHE: usize = 16 << 20;
 pub(crate) enum Piece {
     /// They are in memory.
     Memory(Bytes),
-    /// A part of a frame's payload.
-    Frame { number: u64, place: FramePlace, at: u32, length: usize },
+    /// A part of a frame's payload. A frame whose place is not known is a defect, which a read tells.
+    Frame { number: u64, place: Option<FramePlace>, at: u32, length: usize },
     /// A part of an object.
     Object { id: u64, at: u64, length: usize },
 }
@@ -74,6 +74,9 @@ impl Files {
         match piece {
             Piece::Memory(bytes) => Ok(bytes.clone()),
             &Piece::Frame { number, place, at, length } => {
+                let Some(place) = place else {
+                    return Err(Error::corrupt(&self.log, 0, format!("frame {number} is in no file")));
+                };
                 let bytes = self.frame(number, place)?.slice(at, length);
                 bytes.ok_or_else(|| self.misplaced(number, place))
             }

@@ -260,10 +260,7 @@ fn read(files: &Files, frames: &super::state::Frames, extent: &Extent) -> Result
     let length = extent.length as usize;
     let piece = match extent.location {
         Location::Object { id, at } => Piece::Object { id, at, length },
-        Location::Frame { number, at } => match frames.place(number) {
-            Some(place) => Piece::Frame { number, place, at, length },
-            None => return Err(Error::Unavailable { reason: format!("frame {number} is gone") }),
-        },
+        Location::Frame { number, at } => Piece::Frame { number, place: frames.place(number), at, length },
     };
     files.read(&[piece])
 }

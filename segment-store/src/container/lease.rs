@@ -50,8 +50,8 @@ impl Leases {
         self.lock().remove(ends);
     }
 
-    /// All open transactions have their whole lease from now on.
-    pub(super) fn restart(&self, streams: &Streams, now: Duration) {
+    /// All open transactions have their whole lease from now on, and all writers of times their whole time-out.
+    pub(super) fn restart(&self, streams: &Streams, now: Duration, silence: Duration) {
         let mut deadlines = self.lock();
         deadlines.clear();
         for scope in streams.scopes() {
@@ -60,6 +60,9 @@ impl Leases {
                 for (id, open) in stream.open_transactions() {
                     let lease = Duration::from_millis(open.lease_millis);
                     deadlines.insert(Ends::Transaction(name.clone(), id), now + lease);
+                }
+                for (writer, _) in stream.time_writers() {
+                    deadlines.insert(Ends::TimeWriter(name.clone(), writer), now + silence);
                 }
             }
         }
@@ -116,7 +119,10 @@ async fn end(container: &Weak<Container>, leases: &Leases, ends: &Ends) -> bool 
     };
     match container.change(op, |_| Ok(())).await {
         Err(Error::Unavailable { .. }) => false,
-        Err(Error::Closed) => true,
+        Err(Error::Closed) => {
+            leases.forget(ends);
+            true
+        }
         // Done, or there is nothing to do any more: it was committed, or its stream deleted.
         Ok(()) | Err(_) => {
             tracing::info!(?ends, "ended: nobody kept it alive");

@@ -39,7 +39,7 @@ use crate::model::StreamOp;
 use crate::options::{Durability, StoreOptions};
 
 use cache::FrameCache;
-use extents::Location;
+use extents::{Extent, Location};
 use files::{Files, Piece};
 pub use inspect::{Salvaged, StoreStats, Verified};
 pub(crate) use inspect::{salvage, verify};
@@ -58,8 +58,8 @@ pub struct Appended {
     /// repetition, and is acknowledged without being stored again.
     pub event: i64,
     /// The writer's last event in the segment before these, as the writer knows it; none when it has none there. When the store knows
-    /// otherwise, the writer missed that an append before this one failed, and this one is refused ([`Error::Attribute`]): stored, it would make
-    /// the failed one look like a repetition.
+    /// otherwise, the writer missed that an append before this one failed, and this one is refused ([`Error::Unavailable`]): stored, it would
+    /// make the failed one look like a repetition.
     pub previous: Option<i64>,
     /// How many events `bytes` holds.
     pub events: u32,
@@ -349,7 +349,8 @@ impl Container {
         core.status = Status::Open;
         let incarnation = core.state.incarnation + 1;
         drop(core.record(&Op::Opened { incarnation, at: self.env.clock.now_millis() })?);
-        self.leases.restart(&core.state.streams, self.env.clock.monotonic());
+        let (now, silence) = (self.env.clock.monotonic(), self.options.time_writer_timeout);
+        self.leases.restart(&core.state.streams, now, silence);
         Ok(())
     }
 
@@ -409,6 +410,10 @@ impl Container {
     /// Asks the state; the answer is told when all that it rests on is durable.
     pub(crate) async fn query<T>(self: &Arc<Self>, ask: impl FnOnce(&State) -> Result<T>) -> Result<T> {
         self.ready().await?;
+        if self.is_read_only() {
+            // What was read elsewhere by now, the end of a segment above all, must be known here.
+            self.refresh().await?;
+        }
         let (answer, settled) = {
             let mut core = self.core();
             if !matches!(core.status, Status::Open | Status::ReadOnly) {
@@ -594,13 +599,14 @@ impl Container {
                 if offset < start {
                     return Err(Error::Truncated { segment: segment.clone(), offset, start });
                 }
-                if offset > visible.length {
+                // Who reads along may know less than whoever told the offset: it comes.
+                if offset > visible.length && !matches!(core.status, Status::ReadOnly) {
                     let (segment, length) = (segment.clone(), visible.length);
                     return Err(Error::BeyondEnd { segment, offset, length });
                 }
                 if offset < visible.length {
                     Err(core.pieces(key, offset, visible.length.min(offset.saturating_add(max as u64))))
-                } else if visible.is_sealed {
+                } else if visible.is_sealed && offset == visible.length {
                     return Ok(Read { bytes: Bytes::new(), is_end: true });
                 } else {
                     let segment = core.state.segments.get_mut(&key);
@@ -636,7 +642,9 @@ impl Container {
     fn has_more(&self, segment: &SegmentName, offset: u64) -> bool {
         let core = self.core();
         match core.state.segment(segment) {
-            Ok((_, found)) => offset < found.visible.length || found.visible.is_sealed,
+            Ok((_, found)) => {
+                offset < found.visible.length || (found.visible.is_sealed && offset == found.visible.length)
+            }
             Err(_) => true,
         }
     }
@@ -745,8 +753,11 @@ impl Core {
             return Err(Error::Sealed(name.clone()));
         }
         if last != append.previous {
-            let (segment, attribute, expected) = (Box::new(name.clone()), append.writer.0, append.previous);
-            return Err(Error::Attribute { segment, attribute, expected, found: last });
+            let (writer, previous) = (append.writer, append.previous);
+            let reason = format!(
+                "the last event of {writer} in `{name}` is {last:?}, not {previous:?}: one behind it failed"
+            );
+            return Err(Error::Unavailable { reason });
         }
         if let Some(expected) = append.at.filter(|&expected| expected != length) {
             return Err(Error::Condition { segment: name.clone(), expected, length });
@@ -781,22 +792,18 @@ impl Core {
     /// Where the visible bytes from `from` to `until` are to be read from.
     fn pieces(&self, key: SegmentKey, from: u64, until: u64) -> Vec<Piece> {
         let Some(segment) = self.state.segments.get(&key) else { return Vec::new() };
-        segment
-            .extents
-            .between(from, until)
-            .filter_map(|extent| {
-                let length = extent.length as usize;
-                match extent.location {
-                    Location::Object { id, at } => Some(Piece::Object { id, at, length }),
-                    Location::Frame { number, at } => match self.cache.get(number) {
-                        Some(frame) => frame.slice(at, length).map(Piece::Memory),
-                        None => {
-                            let place = self.state.frames.place(number)?;
-                            Some(Piece::Frame { number, place, at, length })
-                        }
-                    },
+        let piece = |extent: Extent| {
+            let length = extent.length as usize;
+            match extent.location {
+                Location::Object { id, at } => Piece::Object { id, at, length },
+                Location::Frame { number, at } => {
+                    match self.cache.get(number).and_then(|f| f.slice(at, length)) {
+                        Some(bytes) => Piece::Memory(bytes),
+                        None => Piece::Frame { number, place: self.state.frames.place(number), at, length },
+                    }
                 }
-            })
-            .collect()
+            }
+        };
+        segment.extents.between(from, until).map(piece).collect()
     }
 }

@@ -296,8 +296,10 @@ impl State {
         used
     }
 
-    pub(crate) fn prune_objects(&mut self, gone: &[u64]) {
-        self.objects.retain(|id, _| !gone.contains(id));
+    /// Forgets what a snapshot no longer needed: places of frames in files before `file`, as far as none of them is in use, and objects.
+    pub(crate) fn forget(&mut self, used: &InUse, file: u64, objects: &[u64]) {
+        self.frames.forget_before(used.files.keys().next().copied().unwrap_or(file).min(file));
+        self.objects.retain(|id, _| !objects.contains(id));
     }
 
     /// Forgets where frames and objects are that hold nothing.

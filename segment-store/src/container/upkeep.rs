@@ -53,7 +53,7 @@ impl Container {
         self.env.crash.hit("segment-snapshot/before-store");
         snapshot.store(&*self.env.fs, &self.dir)?;
         self.env.crash.hit("segment-snapshot/after-store");
-        self.core().state.prune_objects(&objects);
+        self.core().state.forget(&used, file, &objects);
         let dir = log::dir(&self.dir);
         let listed = file::list(&*self.env.fs, &dir)?;
         let is_free = |number: &u64| *number < file && !used.files.contains_key(number);
@@ -112,15 +112,11 @@ impl Container {
 
     pub(crate) async fn upkeep(self: &Arc<Self>) -> Result<()> {
         let _alone = self.upkeep.lock().await;
-        self.blocking(|this| {
-            let (dir, options) = (log::dir(&this.dir), &this.options);
-            LogWriter::prepare(&*this.env.fs, &dir, options.spare_files, options.log_file_size)
-        })
-        .await?;
         loop {
             let (moves, since) = self.moves();
             if moves.is_empty() {
-                return Ok(());
+                // Only now: what was moved leaves files to be used again.
+                return self.prepare().await;
             }
             let object = {
                 let mut core = self.core();
@@ -134,6 +130,14 @@ impl Container {
             self.env.crash.hit("segment-upkeep/after-moved");
             self.snapshot_now().await?;
         }
+    }
+
+    async fn prepare(self: &Arc<Self>) -> Result<()> {
+        self.blocking(|this| {
+            let (dir, options) = (log::dir(&this.dir), &this.options);
+            LogWriter::prepare(&*this.env.fs, &dir, options.spare_files, options.log_file_size)
+        })
+        .await
     }
 
     /// What is to be moved next: the bytes of the oldest file when there are too many, else those of files and objects that

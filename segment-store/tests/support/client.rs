@@ -223,9 +223,7 @@ impl Client {
             None if !has_failed => Ok(()),
             Some(_) if fs.is_frozen() => Err(Stop::Dead),
             // The append before this one failed.
-            Some(Error::Attribute { .. } | Error::Condition { .. }) if has_failed => {
-                self.settle(fs, store).await
-            }
+            Some(Error::Condition { .. }) if has_failed => self.settle(fs, store).await,
             None | Some(Error::Unavailable { .. }) => self.settle(fs, store).await,
             Some(error) => wrong(format!("{}: {error}", self.name)),
         }

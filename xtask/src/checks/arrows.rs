@@ -24,6 +24,7 @@ const BELOW: &[(&str, &[&str])] = &[
             "connector-file",
             "connector-formats",
             "connector-kafka",
+            "connector-pravega",
             "connector-runtime",
             "segment-store",
         ],

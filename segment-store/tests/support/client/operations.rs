@@ -43,7 +43,7 @@ impl Client {
         };
         match (kind, store.append(&name, what).await) {
             (0, Ok(ack)) if ack.is_repeated() => other(fs, ack.durable().await),
-            (1, Err(Error::Attribute { .. })) | (2, Err(Error::Condition { .. })) => Ok(()),
+            (1, Err(Error::Unavailable { .. })) | (2, Err(Error::Condition { .. })) => Ok(()),
             (_, Err(error)) => other(fs, Err::<(), _>(error)),
             (kind, Ok(_)) => wrong(format!("{name}: {kind} was taken")),
         }
