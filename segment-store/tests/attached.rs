@@ -1,5 +1,8 @@
 //! A reader in another process looks at any moment.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
+#![allow(unreachable_pub, reason = "nothing here is public")]
+
 mod support;
 
 use std::any::Any;

@@ -1,5 +1,8 @@
 //! A run that does everything, and dies at every single mutation of its disk.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
+#![allow(unreachable_pub, reason = "nothing here is public")]
+
 mod support;
 
 use std::cell::Cell;

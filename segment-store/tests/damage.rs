@@ -2,6 +2,10 @@
 //!
 //! `CORPUS=<directory>` writes the undamaged ones there, for the fuzz targets.
 
+#![allow(clippy::disallowed_methods, reason = "tests write files")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
+#![allow(unreachable_pub, reason = "nothing here is public")]
+
 mod support;
 
 #[path = "support/allocations.rs"]

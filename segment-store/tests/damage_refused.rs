@@ -1,5 +1,8 @@
 //! The rows of the failure matrix about damage: it is named and refused, or it is the torn end of the log.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
+#![allow(unreachable_pub, reason = "nothing here is public")]
+
 mod support;
 
 use segment_store::client::StoreClient;

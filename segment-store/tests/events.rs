@@ -1,5 +1,7 @@
 //! Writers and readers of events, over whatever happens to streams and to the disk.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

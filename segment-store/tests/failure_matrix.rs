@@ -1,5 +1,8 @@
 //! The rows of the failure matrix about disks and processes that fail; those about damage are in `damage_refused.rs`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
+#![allow(unreachable_pub, reason = "nothing here is public")]
+
 mod support;
 
 use std::sync::Arc;

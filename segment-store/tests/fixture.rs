@@ -3,6 +3,7 @@
 //! `FIXTURE_WRITE=1 cargo test -p segment-store --test fixture` writes `tests/fixture` anew. That is right when it is missing, and wrong
 //! when a test fails: then stores of users can't be read any more.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
 #![allow(clippy::disallowed_methods, reason = "tests copy files")]
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,8 @@
 //! What happens while a frame is being synced.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
+#![allow(unreachable_pub, reason = "nothing here is public")]
+
 mod support;
 
 use std::any::Any;

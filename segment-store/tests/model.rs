@@ -2,6 +2,9 @@
 //!
 //! `SEED=17` runs one seed, `ROUNDS=10000` so many from there on.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
+#![allow(unreachable_pub, reason = "nothing here is public")]
+
 mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,5 +1,8 @@
 //! Objects whose place in the log was written and may or may not be durable.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
+#![allow(unreachable_pub, reason = "nothing here is public")]
+
 mod support;
 
 use std::time::Duration;

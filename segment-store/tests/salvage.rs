@@ -1,5 +1,7 @@
 //! What is verified, and what of a damaged store is saved.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
+
 use std::path::Path;
 use std::time::Duration;
 

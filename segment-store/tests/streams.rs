@@ -1,5 +1,7 @@
 //! A store in a simulated process: what is written is read.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -1,5 +1,8 @@
 //! Nothing is told or shown before it is durable.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
+#![allow(unreachable_pub, reason = "nothing here is public")]
+
 mod support;
 
 use std::time::Duration;

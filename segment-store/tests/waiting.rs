@@ -1,5 +1,8 @@
 //! Nobody waits for ever, whatever fails and whoever stops waiting.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
+#![allow(unreachable_pub, reason = "nothing here is public")]
+
 mod support;
 
 use std::sync::Arc;

@@ -41,9 +41,12 @@ fn main() -> ExitCode {
     exit(run(&Arguments::parse()))
 }
 
+/// Measures in a directory of its own; says whether its bounds hold.
+type Measure = fn(&Arguments, &Path) -> Result<bool>;
+
 fn run(arguments: &Arguments) -> Result {
     let dir = arguments.dir.join("store");
-    let all: [(&str, fn(&Arguments, &Path) -> Result<bool>); 7] = [
+    let all: [(&str, Measure); 7] = [
         ("blocks", blocks),
         ("single", single),
         ("many", many),

@@ -165,10 +165,10 @@ impl LogWriter {
     pub(crate) fn prepare(fs: &dyn FileSystem, dir: &Path, wanted: usize, file_size: u64) -> Result<()> {
         let listed = file::list(fs, dir)?;
         // Numbers of spares only tell them apart; these never meet those of files.
-        let mut number = listed.spares.last().map_or(SPARES, |&newest| (newest + 1).max(SPARES));
-        for _ in listed.spares.len()..wanted {
+        let first = listed.spares.last().map_or(SPARES, |&newest| (newest + 1).max(SPARES));
+        let missing = wanted.saturating_sub(listed.spares.len()) as u64;
+        for number in first..first + missing {
             file::make_spare(fs, dir, number, file_size)?;
-            number += 1;
         }
         Ok(())
     }

@@ -120,9 +120,8 @@ impl World {
         self.fs.clear_faults();
         if self.random.chance(30) {
             let closed = store.close().await;
-            match closed {
-                Err(Error::Corrupt { .. }) => return super::client::wrong(format!("{closed:?}")),
-                _ => {}
+            if let Err(Error::Corrupt { .. }) = closed {
+                return super::client::wrong(format!("{closed:?}"));
             }
         }
         Ok(())
