@@ -49,7 +49,7 @@ pub enum OnTruncated {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceOptions {
-    /// The directory of the store. It can be open in one process at a time; all jobs of that process share it.
+    /// The directory of the store. Another process may write it meanwhile.
     #[schemars(extend("x-identity" = true))]
     pub dir: PathBuf,
     /// The stream, as `scope/name`.

@@ -22,8 +22,12 @@ pub(super) fn run(arguments: &Arguments) -> Result {
 }
 
 /// The suites that explore schedules, with other seeds and more of them.
-const SUITES: &[(&str, &str)] =
-    &[("connector-file", "conformance"), ("testkit", "lockstep"), ("testkit", "hosts")];
+const SUITES: &[(&str, &str)] = &[
+    ("connector-file", "conformance"),
+    ("connector-pravega", "conformance"),
+    ("testkit", "lockstep"),
+    ("testkit", "hosts"),
+];
 
 pub(super) fn conformance(arguments: &Arguments) -> Result {
     let seed = arguments.seed.unwrap_or_else(|| Random::seed() % (1 << 32));
@@ -34,6 +38,25 @@ pub(super) fn conformance(arguments: &Arguments) -> Result {
         command.env("TESTKIT_ALL_ON_S3", "1");
         shell::run(command)
     })
+}
+
+/// Random operations on a segment store against a model, with deaths and faults, from so many seeds.
+pub(super) fn store_model(arguments: &Arguments) -> Result {
+    let seed = arguments.seed.unwrap_or_else(|| Random::seed() % (1 << 32));
+    println!("{} --rounds {} --seed {seed}", arguments.title(), arguments.rounds);
+    // With the features that the whole workspace has: those of one package alone would build its dependencies again.
+    let mut command = shell::cargo([
+        "test",
+        "--workspace",
+        "--all-features",
+        "--test",
+        "model",
+        "--",
+        "whoever",
+        "--nocapture",
+    ]);
+    command.env("ROUNDS", arguments.rounds.to_string()).env("SEED", seed.to_string());
+    shell::run(command)
 }
 
 /// Kills of `connect` and of the broker: a test of connector-cli, which has the broker and a Java consumer at hand.

@@ -32,11 +32,13 @@ pub(crate) enum Name {
     KillStore,
     /// SIGKILL at random moments of two pipelines at once, lines into a store and out of it again.
     KillStorePipelines,
+    /// Random operations on a segment store against a model, with deaths and faults of the simulated disk, from so many seeds.
+    StoreModel,
     /// SIGINT or SIGTERM at a random moment: a stop with a savepoint.
     Signals,
     /// Whole jobs in the simulation, at every crash point and every write, from so many seeds; and 10,000 random jobs for each.
     Jobs,
-    /// testkit's suites over connector-file and over the hosts, each check from so many seeds.
+    /// testkit's suites over connector-file, connector-pravega and the hosts, each check from so many seeds.
     Conformance,
     /// The coordinator state machines changed at one place at a time: a test must notice each. Installs cargo-mutants when it is
     /// missing, and takes some minutes, so continuous integration does not run it.
@@ -85,6 +87,7 @@ impl Arguments {
             Name::KillKafka => "cargo xtask soak kill-kafka",
             Name::KillStore => "cargo xtask soak kill-store",
             Name::KillStorePipelines => "cargo xtask soak kill-store-pipelines",
+            Name::StoreModel => "cargo xtask soak store-model",
             Name::Signals => "cargo xtask soak signals",
             Name::Jobs => "cargo xtask soak jobs",
             Name::Conformance => "cargo xtask soak conformance",
@@ -114,6 +117,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result {
         Name::KillKafka => jobs::kafka(arguments),
         Name::KillStore => store::run(arguments),
         Name::KillStorePipelines => stores::run(arguments),
+        Name::StoreModel => jobs::store_model(arguments),
         Name::Signals => rounds::run(arguments, EndedBy::Signals, Output::Lines),
         Name::Jobs => jobs::run(arguments),
         Name::Conformance => jobs::conformance(arguments),
