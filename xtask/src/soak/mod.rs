@@ -105,7 +105,6 @@ pub(crate) fn small() -> Vec<Arguments> {
         small(Name::KillParquet, 4),
         small(Name::KillS3, 3),
         small(Name::KillStore, 10),
-        small(Name::KillStorePipelines, 8),
     ]
 }
 
