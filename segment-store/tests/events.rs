@@ -220,3 +220,24 @@ fn a_store_whose_disk_fails_goes_on_when_it_is_back() {
         });
     }
 }
+
+#[test]
+fn what_is_written_in_a_transaction_is_read_when_it_is_committed_every_key_in_order() {
+    sim::run(async {
+        let fs = SimFs::new();
+        let store = opened(&fs, 1).await;
+        scale(&store, 3).await;
+        let (client, env, stream) =
+            (Arc::new(store.clone()), sim::environment(&fs, 1), "a/b".parse().unwrap());
+        let id = store.begin(&stream, Duration::from_secs(60), "").await.unwrap();
+        let options = WriterOptions { block: 500, outstanding: 5_000, ..WriterOptions::default() };
+        let mut writer = EventWriter::in_transaction(client, env, stream.clone(), id, options).await.unwrap();
+        for n in 0..300 {
+            writer.write(n, routing::position(&key(n)), event(n).as_bytes()).await.unwrap();
+        }
+        writer.flush().await.unwrap();
+        assert!(read(&store).await.is_empty());
+        store.commit(&stream, id).await.unwrap();
+        check(&read(&store).await, 300);
+    });
+}

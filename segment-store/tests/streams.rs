@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use segment_store::client::StoreClient;
-use segment_store::{Appended, Error, KeyRange, SegmentName, Store, StoreOptions, StreamName, WriterId};
+use segment_store::{
+    Appended, Durability, Error, KeyRange, SegmentName, Store, StoreOptions, StreamName, WriterId,
+};
 use testkit::fs::{PowerCut, SimFs};
 use testkit::sim;
 
@@ -241,5 +243,51 @@ fn another_process_may_read_while_one_writes_and_sees_what_is_acknowledged() {
         other.refresh().await.unwrap();
         assert_eq!(all(&other, &segment).await, all(&store, &segment).await);
         assert!(matches!(Store::attach(sim::environment(&fs, 2), "none").await, Err(Error::NoStore { .. })));
+    });
+}
+
+#[test]
+fn each_durability_survives_what_it_promises() {
+    sim::run(async {
+        for (durability, survives_death, survives_power_cut) in [
+            (Durability::Sync, true, true),
+            (Durability::Os, true, false),
+            (Durability::Memory, false, false),
+        ] {
+            let fs = SimFs::new();
+            let options = StoreOptions { durability, ..small() };
+            let store = Store::open(sim::environment(&fs, 1), "s", options).await.unwrap();
+            store.create_scope("a").await.unwrap();
+            assert_eq!(store.scopes().await.unwrap(), ["a"]);
+            if durability == Durability::Memory {
+                assert_eq!(fs.operations(), 0, "the directory is touched");
+            }
+            for (fs, survives) in [
+                (fs.process_crash(), survives_death),
+                (fs.power_cut(PowerCut::SyncedOnly), survives_power_cut),
+            ] {
+                let scopes = opened(&fs).await.scopes().await.unwrap();
+                assert_eq!(scopes.len(), usize::from(survives), "{durability:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_silent_writer_of_times_holds_nothing_back_for_ever_also_not_after_a_restart() {
+    sim::run(async {
+        let fs = SimFs::new();
+        let (store, _) = created(&fs).await;
+        let tail = store.stream(&stream()).await.unwrap().tail;
+        store.note_time(&stream(), WriterId(1), 10, &tail).await.unwrap();
+        store.note_time(&stream(), WriterId(2), 500, &tail).await.unwrap();
+        let fs = fs.process_crash();
+        let store = opened(&fs).await;
+        let watermark = async || store.marks(&stream()).await.unwrap().last().map(|mark| mark.millis);
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        store.note_time(&stream(), WriterId(2), 600, &tail).await.unwrap();
+        assert_eq!(watermark().await, Some(10));
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        assert_eq!(watermark().await, Some(600));
     });
 }

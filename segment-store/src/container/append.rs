@@ -1,0 +1,151 @@
+//! Appends: checked, placed, acknowledged.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::channel::oneshot;
+
+use super::extents::Location;
+use super::record::{APPEND_HEADER, Append};
+use super::state::MAX_ATTRIBUTES;
+use super::{Container, Core, Status, wait};
+use crate::error::{Error, Result};
+use crate::id::{SegmentName, WriterId};
+use crate::log::frame::Summed;
+
+/// What is being appended.
+#[derive(Clone, Debug)]
+pub struct Appended {
+    /// Who appends.
+    pub writer: WriterId,
+    /// The writer's number of the last event in `bytes`. One that is not above the writer's last event in the segment is a
+    /// repetition, and is acknowledged without being stored again.
+    pub event: i64,
+    /// The writer's last event in the segment before these, as the writer knows it; none when it has none there. When the store knows
+    /// otherwise, the writer missed that an append before this one failed, and this one is refused ([`Error::Unavailable`]): stored, it would
+    /// make the failed one look like a repetition.
+    pub previous: Option<i64>,
+    /// How many events `bytes` holds.
+    pub events: u32,
+    /// Where the segment must end, if that is a condition.
+    pub at: Option<u64>,
+    /// Events with their headers.
+    pub bytes: Bytes,
+}
+
+/// An append that has its place and is not durable yet.
+#[derive(Debug)]
+pub struct Ack {
+    receiver: oneshot::Receiver<Result<()>>,
+    /// Where the segment ends behind it.
+    end: u64,
+    /// Whether it was stored before, under the same or a later event number.
+    is_repeated: bool,
+}
+
+impl Ack {
+    /// Waits until the append is durable; says where the segment ends behind it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`]: it may or may not be stored.
+    pub async fn durable(self) -> Result<u64> {
+        wait(self.receiver).await?;
+        Ok(self.end)
+    }
+
+    /// Whether it is a repetition of what the segment holds already.
+    pub fn is_repeated(&self) -> bool {
+        self.is_repeated
+    }
+}
+
+impl Container {
+    /// Appends to a segment. Returns when the append has its place; appends that were given their places one after the other become durable
+    /// in that order. Waits while there is no room.
+    pub(crate) async fn append(self: &Arc<Self>, segment: &SegmentName, append: Appended) -> Result<Ack> {
+        let length = append.bytes.len();
+        let limit = self.options.max_append();
+        if length > limit {
+            return Err(Error::Limit { what: "an append", given: length as u64, limit: limit as u64 });
+        }
+        // Not under the lock.
+        let bytes = Summed::of(append.bytes.clone());
+        loop {
+            self.ready().await?;
+            let room = {
+                let mut core = self.core();
+                if !matches!(core.status, Status::Open) {
+                    return Err(core.failure());
+                }
+                let size = core.open.buffer.len() + APPEND_HEADER + length;
+                if core.open.buffer.is_empty() || size <= self.options.frame_size {
+                    let ack = core.append(segment, &append, &bytes)?;
+                    drop(core);
+                    self.start_commit();
+                    return Ok(ack);
+                }
+                let (sender, room) = oneshot::channel();
+                core.open.room.push(sender);
+                room
+            };
+            // The sender is dropped when writing failed: then it is seen above.
+            let _ = room.await;
+        }
+    }
+}
+
+impl Core {
+    fn append(&mut self, name: &SegmentName, append: &Appended, bytes: &Summed) -> Result<Ack> {
+        let (key, segment) = self.state.segment(name)?;
+        let last = segment.attributes.get(&append.writer.0).copied();
+        let (length, sealed) = (segment.length, segment.is_sealed);
+        if last.is_some_and(|last| append.event <= last) {
+            let receiver = self.settled().unwrap_or_else(|| {
+                let (sender, receiver) = oneshot::channel();
+                // Its receiver is right here.
+                let _ = sender.send(Ok(()));
+                receiver
+            });
+            return Ok(Ack { receiver, end: length, is_repeated: true });
+        }
+        if sealed {
+            return Err(Error::Sealed(name.clone()));
+        }
+        if last != append.previous {
+            let (writer, previous) = (append.writer, append.previous);
+            let reason = format!(
+                "the last event of {writer} in `{name}` is {last:?}, not {previous:?}: one behind it failed"
+            );
+            return Err(Error::Unavailable { reason });
+        }
+        if let Some(expected) = append.at.filter(|&expected| expected != length) {
+            return Err(Error::Condition { segment: name.clone(), expected, length });
+        }
+        if last.is_none() && segment.attributes.len() >= MAX_ATTRIBUTES {
+            let what = "the writers of a segment";
+            return Err(Error::Limit {
+                what,
+                given: MAX_ATTRIBUTES as u64 + 1,
+                limit: MAX_ATTRIBUTES as u64,
+            });
+        }
+        let record = Append {
+            segment: key,
+            offset: length,
+            writer: append.writer.0,
+            event: append.event,
+            events: append.events,
+        };
+        let at = (self.open.buffer.len() + APPEND_HEADER) as u32;
+        let location = Location::Frame { number: self.next, at };
+        self.state
+            .append(&record, bytes.len() as u64, location)
+            .map_err(|why| Error::invalid("an append", why))?;
+        self.open.buffer.record(|out| record.write(out, bytes.len() as u32), bytes);
+        self.open.touched.push(key);
+        let (sender, receiver) = oneshot::channel();
+        self.open.acks.push(sender);
+        Ok(Ack { receiver, end: length + bytes.len() as u64, is_repeated: false })
+    }
+}
