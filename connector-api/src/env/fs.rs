@@ -147,6 +147,23 @@ pub trait File: Send + Sync + Debug {
     /// The system's, above all `StorageFull`.
     fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
 
+    /// Writes all of `parts` at `offset`, one behind the other. After an error any part of them may have been written.
+    ///
+    /// # Errors
+    ///
+    /// The system's, above all `StorageFull`.
+    fn write_parts_at(&self, parts: &[&[u8]], mut offset: u64) -> io::Result<()> {
+        for part in parts {
+            self.write_all_at(part, offset)?;
+            offset += part.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Begins to write out what a part of the file holds, without waiting: a [`sync_data`](File::sync_data) that follows takes less time.
+    /// Nothing is durable by it, and doing nothing is right.
+    fn start_sync(&self, _offset: u64, _length: u64) {}
+
     /// Copies `length` bytes of `from` at `from_offset` into this file at `offset`, inside the kernel where it can.
     ///
     /// # Errors

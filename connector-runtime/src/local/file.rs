@@ -3,13 +3,21 @@
 use std::any::Any;
 use std::fs;
 use std::io;
+#[cfg(target_os = "linux")]
+use std::io::IoSlice;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::Duration;
 
 use connector_api::env::{File, Metadata};
+#[cfg(target_os = "linux")]
+use rustix::io::Errno;
 
 /// The piece that a copy in user space moves at once.
 const COPY_BUFFER: usize = 256 * 1024;
+
+/// How many parts the kernel takes at once.
+#[cfg(target_os = "linux")]
+const PARTS: usize = 1024;
 
 /// An open local file.
 #[derive(Debug)]
@@ -30,6 +38,34 @@ impl File for LocalFile {
 
     fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
         self.0.write_all_at(data, offset)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn write_parts_at(&self, parts: &[&[u8]], mut offset: u64) -> io::Result<()> {
+        for parts in parts.chunks(PARTS) {
+            let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+            let mut left = &mut slices[..];
+            while !left.is_empty() {
+                match rustix::io::pwritev(&self.0, left, offset) {
+                    Ok(0) if left.iter().any(|part| !part.is_empty()) => {
+                        return Err(io::ErrorKind::WriteZero.into());
+                    }
+                    Ok(n) => {
+                        offset += n as u64;
+                        IoSlice::advance_slices(&mut left, n);
+                    }
+                    Err(Errno::INTR) => {}
+                    Err(e) => return Err(e.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn start_sync(&self, offset: u64, length: u64) {
+        // Where the file system can't, the sync does it all; and an error of the disk comes back from it.
+        let _ = super::unsafe_sync::start(&self.0, offset, length);
     }
 
     fn copy_range(&self, from: &dyn File, from_offset: u64, offset: u64, length: u64) -> io::Result<()> {
@@ -71,8 +107,6 @@ fn copy_in_kernel(
     offset: u64,
     length: u64,
 ) -> io::Result<u64> {
-    use rustix::io::Errno;
-
     let mut copied = 0;
     while copied < length {
         // The kernel takes at most 2 GiB less a page; asking for less keeps a call interruptible.

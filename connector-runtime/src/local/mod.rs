@@ -8,6 +8,8 @@ mod file;
 mod fs;
 mod scope;
 mod spawn;
+#[cfg(target_os = "linux")]
+mod unsafe_sync;
 
 use std::sync::{Arc, LazyLock};
 
