@@ -173,6 +173,9 @@ pub trait StoreClient: Send + Sync + Debug + 'static {
     /// when the one before has its place, are stored in that order.
     async fn append(&self, segment: &SegmentName, append: Appended) -> Result<Ack>;
 
+    /// Whether an append of so many bytes would probably not wait for room. Whoever has more to do meanwhile asks.
+    fn has_room(&self, bytes: usize) -> bool;
+
     /// An attribute of a segment.
     async fn attribute(&self, segment: &SegmentName, attribute: u128) -> Result<Option<i64>>;
 

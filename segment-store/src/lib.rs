@@ -15,6 +15,7 @@ mod memory;
 pub mod model;
 mod object;
 mod options;
+mod pool;
 pub mod reader;
 pub mod routing;
 mod store;

@@ -29,11 +29,12 @@ pub struct StoreOptions {
     pub log_file_size: u64,
     /// How many full files the log may have before the oldest one's bytes are moved into an object: 16.
     pub log_files: usize,
-    /// How many empty files are kept ready: 2.
+    /// How many empty files are kept, besides the one that the log goes on in next: 1.
     pub spare_files: usize,
-    /// About how much is written and synced at once: 1 MiB.
+    /// The most that is written and synced at once, but for a larger append: 3 MiB.
     pub frame_size: usize,
-    /// How much of what was written last is kept in memory for readers: 64 MiB.
+    /// How much of what was written last is kept in memory for readers: 4 MiB. More costs the writer: memory that comes around
+    /// late has left the processor's caches.
     pub tail_cache: usize,
     /// How much is logged between two snapshots: 128 MiB. It bounds what recovery replays.
     pub snapshot_every: u64,
@@ -47,9 +48,9 @@ impl Default for StoreOptions {
             durability: Durability::Sync,
             log_file_size: 64 << 20,
             log_files: 16,
-            spare_files: 2,
-            frame_size: 1 << 20,
-            tail_cache: 64 << 20,
+            spare_files: 1,
+            frame_size: 3 << 20,
+            tail_cache: 4 << 20,
             snapshot_every: 128 << 20,
             time_writer_timeout: Duration::from_secs(60),
         }

@@ -6,9 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use connector_api::env::Environment;
-use futures::StreamExt;
-use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
 
 use crate::client::{StoreClient, Written};
 use crate::container::{Ack, Appended};
@@ -16,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::event;
 use crate::id::{SegmentId, SegmentName, StreamName, TransactionId, WriterId};
 use crate::key_range::KeyRange;
+use crate::pool::Pool;
 
 /// How an event writer works. Sizes in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +34,8 @@ impl Default for WriterOptions {
 
 /// How much each of many segments is worth an append of its own.
 const SPREAD: usize = 16 * 1024;
+/// How much is collected beyond what is worth an append while the store has no room: 1 MiB.
+const COLLECTED: usize = 1 << 20;
 /// How soon a store that can't write is asked again.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -59,28 +59,51 @@ pub struct EventWriter {
     transaction: Option<TransactionId>,
     options: WriterOptions,
     lanes: Vec<Lane>,
+    /// Where appending goes on.
+    next_lane: usize,
     /// What was stored before this writer was opened.
     written: Vec<Written>,
-    acks: FuturesUnordered<BoxFuture<'static, (SegmentId, Result<u64>)>>,
+    /// Appended and not known to be durable, in order.
+    sent: VecDeque<Sent>,
+    /// An append failed, and what the store holds of those behind it is not known.
+    is_lost: bool,
     /// Bytes that are not acknowledged.
     outstanding: usize,
     /// Those of them that are not appended either.
     unsent: usize,
     last: Option<i64>,
+    pool: Pool,
+    /// Emptied, to be filled again.
+    placed: Vec<Vec<Placed>>,
 }
 
 /// A current segment.
 #[derive(Debug)]
 struct Lane {
     segment: SegmentId,
+    name: SegmentName,
     range: KeyRange,
     open: Block,
     /// As much of it as is appended at once ends here.
     full: VecDeque<Closed>,
-    /// Appended and not durable yet, in order.
-    sent: VecDeque<Closed>,
     /// The last event that was appended.
     previous: Option<i64>,
+}
+
+/// How far appending came.
+enum Sending {
+    Done,
+    /// The lanes are not those that they were.
+    Rerouted,
+    NoRoom,
+}
+
+/// What was appended.
+#[derive(Debug)]
+struct Sent {
+    segment: SegmentId,
+    block: Closed,
+    ack: Ack,
 }
 
 /// Events that are to be appended at once.
@@ -105,30 +128,28 @@ struct Placed {
 }
 
 impl Lane {
-    fn new(segment: SegmentId, range: KeyRange, previous: Option<i64>) -> Self {
-        let (open, full, sent) = (Block::default(), VecDeque::new(), VecDeque::new());
-        Self { segment, range, open, full, sent, previous }
+    fn new(segment: SegmentId, name: SegmentName, range: KeyRange, previous: Option<i64>) -> Self {
+        let (open, full) = (Block::default(), VecDeque::new());
+        Self { segment, name, range, open, full, previous }
     }
 
-    /// The number of the first event that is not known to be durable.
+    /// The number of the first event that is not appended.
     fn first(&self) -> Option<i64> {
-        let sent = self.sent.front().map(|sent| &sent.events);
-        let events = sent.or(self.full.front().map(|block| &block.events)).unwrap_or(&self.open.events);
+        let events = self.full.front().map_or(&self.open.events, |block| &block.events);
         events.first().map(|event| event.number)
     }
 
-    /// The number of the last event that was written and is not known to be durable.
+    /// The number of the last event that was written.
     fn last(&self) -> Option<i64> {
         let of = |events: &Vec<Placed>| events.last().map(|event| event.number);
         let waiting = of(&self.open.events).or_else(|| self.full.back().and_then(|block| of(&block.events)));
-        waiting.or_else(|| self.sent.back().and_then(|sent| of(&sent.events)))
+        waiting.or(self.previous)
     }
 
-    /// All events that are not known to be durable, in order, with their bytes.
+    /// All events that are not appended, in order, with their bytes.
     fn take(&mut self) -> impl Iterator<Item = (Placed, Bytes)> {
         let open = std::mem::take(&mut self.open).close();
-        let closed = std::mem::take(&mut self.sent).into_iter().chain(std::mem::take(&mut self.full));
-        closed.chain([open]).flat_map(Closed::each)
+        std::mem::take(&mut self.full).into_iter().chain([open]).flat_map(Closed::each)
     }
 }
 
@@ -172,22 +193,19 @@ impl EventWriter {
         Ok(this)
     }
 
-    /// A writer into a transaction that was just begun.
-    ///
-    /// # Errors
-    ///
-    /// The store's.
-    pub async fn in_transaction(
+    /// A writer into a transaction that nobody wrote into yet. `current` is what was current when it was begun: those segments it has parts in.
+    pub fn in_transaction(
         client: Arc<dyn StoreClient>,
         env: Environment,
         stream: StreamName,
         transaction: TransactionId,
+        current: Vec<(SegmentId, KeyRange)>,
         options: WriterOptions,
-    ) -> Result<Self> {
+    ) -> Self {
         let writer = WriterId(u128::from(env.random.next_u64()) << 64 | u128::from(env.random.next_u64()));
         let mut this = Self::new(client, env, stream, writer, Some(transaction), options);
-        this.route().await?;
-        Ok(this)
+        this.enter(current);
+        this
     }
 
     fn new(
@@ -206,11 +224,15 @@ impl EventWriter {
             transaction,
             options,
             lanes: Vec::new(),
+            next_lane: 0,
             written: Vec::new(),
-            acks: FuturesUnordered::new(),
+            sent: VecDeque::new(),
+            is_lost: false,
             outstanding: 0,
             unsent: 0,
             last: None,
+            pool: Pool::new(options.outstanding),
+            placed: Vec::new(),
         }
     }
 
@@ -222,6 +244,11 @@ impl EventWriter {
         }
     }
 
+    /// The transaction that it writes into, if it does.
+    pub fn transaction(&self) -> Option<TransactionId> {
+        self.transaction
+    }
+
     /// The number of the last event that was written, now or before this writer was opened.
     pub fn last_number(&self) -> Option<i64> {
         self.last
@@ -229,7 +256,8 @@ impl EventWriter {
 
     /// All events up to this number that were given to [`write`](Self::write) are durable.
     pub fn acknowledged(&self) -> Option<i64> {
-        match self.lanes.iter().filter_map(Lane::first).min() {
+        let sent = self.sent.iter().filter_map(|sent| sent.block.events.first()).map(|event| event.number);
+        match self.lanes.iter().filter_map(Lane::first).chain(sent).min() {
             Some(first) => Some(first - 1),
             None => self.last,
         }
@@ -260,19 +288,17 @@ impl EventWriter {
         if self.written.iter().any(holds) {
             return Ok(false);
         }
-        let lane = match &mut self.lanes[..] {
-            [only] => Some(only),
-            lanes => {
-                let at = lanes.partition_point(|lane| lane.range.high <= position);
-                lanes.get_mut(at)
-            }
-        };
-        let Some(lane) = lane.filter(|lane| lane.range.contains(position)) else {
+        let expected = self.expected();
+        let Some(lane) = self.lane(position).and_then(|lane| self.lanes.get_mut(lane)) else {
             return Err(Error::invalid("a position", format!("{position} is not within [0, 1)")));
         };
-        if number < 0 || lane.last().max(lane.previous).is_some_and(|last| number <= last) {
+        if number < 0 || lane.last().is_some_and(|last| number <= last) {
             let reason = format!("{number} does not follow on the numbers before");
             return Err(Error::invalid("the number of an event", reason));
+        }
+        if lane.open.events.is_empty() {
+            lane.open =
+                Block { bytes: self.pool.take(expected), events: self.placed.pop().unwrap_or_default() };
         }
         let length = lane.open.bytes.len();
         event::push(&mut lane.open.bytes, event)?;
@@ -281,9 +307,20 @@ impl EventWriter {
         (self.outstanding, self.unsent) = (self.outstanding + length, self.unsent + length);
         self.last = self.last.max(Some(number));
         if lane.open.bytes.len() >= self.options.block {
-            lane.close(self.options.block);
+            lane.close(self.options.block, &self.pool);
         }
         Ok(true)
+    }
+
+    /// The lane that a position belongs to.
+    fn lane(&self, position: f64) -> Option<usize> {
+        let is_in = |lane: &usize| self.lanes.get(*lane).is_some_and(|lane| lane.range.contains(position));
+        // Where ranges are of one size, that is it.
+        let guess = (position * self.lanes.len() as f64) as usize;
+        if is_in(&guess) {
+            return Some(guess);
+        }
+        Some(self.lanes.partition_point(|lane| lane.range.high <= position)).filter(is_in)
     }
 
     /// Appends what was pushed, where it is worth it, and waits while too much is outstanding.
@@ -293,13 +330,17 @@ impl EventWriter {
     /// The store's: the events are kept, and [`flush`](Self::flush) goes on with all of them.
     pub async fn ready(&mut self) -> Result<()> {
         if self.unsent >= self.batch() {
-            self.send_all().await?;
+            // Waking whoever waits takes longer than coming back later.
+            let waits = self.unsent >= self.batch() + COLLECTED;
+            self.send_lanes(waits).await?;
         }
         while self.outstanding > self.options.outstanding {
-            self.send_all().await?;
+            if self.sent.is_empty() {
+                self.send_all().await?;
+            }
             self.acked().await?;
         }
-        Ok(())
+        self.settled().await
     }
 
     /// How much is appended together: a block, and more where it is spread over many segments.
@@ -307,9 +348,15 @@ impl EventWriter {
         self.options.block.max(self.lanes.len() * SPREAD).min(self.options.outstanding)
     }
 
+    /// How large a block is going to be: what is worth it, and as much again where it comes as it likes.
+    fn expected(&self) -> usize {
+        let block = self.options.block + self.options.block / 8;
+        block.min(2 * self.batch() / self.lanes.len().max(1))
+    }
+
     /// Whether nothing waits for an acknowledgement; what was written and not sent yet does not count.
     pub fn is_settled(&self) -> bool {
-        self.acks.is_empty()
+        self.sent.is_empty()
     }
 
     /// Appends what was written so far, without waiting until it is durable.
@@ -318,9 +365,26 @@ impl EventWriter {
     ///
     /// The store's; calling again goes on.
     pub async fn send_all(&mut self) -> Result<()> {
-        let lanes: Vec<_> = self.lanes.iter().map(|lane| lane.segment).collect();
-        for segment in lanes {
-            self.send(segment).await?;
+        self.send_lanes(true).await
+    }
+
+    /// Appends what was written so far, or else as much of it as there is room for.
+    async fn send_lanes(&mut self, waits: bool) -> Result<()> {
+        // It goes on where there was no room, so that no lane waits longer than the others.
+        let mut left = self.lanes.len();
+        while left > 0 {
+            if self.is_lost {
+                self.reconnect().await?;
+                left = self.lanes.len();
+            }
+            if self.next_lane >= self.lanes.len() {
+                self.next_lane = 0;
+            }
+            match self.send(self.next_lane, waits).await? {
+                Sending::Done => (left, self.next_lane) = (left - 1, self.next_lane + 1),
+                Sending::Rerouted => left = self.lanes.len(),
+                Sending::NoRoom => break,
+            }
         }
         Ok(())
     }
@@ -331,14 +395,38 @@ impl EventWriter {
     ///
     /// The store's; calling again goes on.
     pub async fn acked(&mut self) -> Result<()> {
-        match self.acks.next().await {
-            None => Ok(()),
-            Some((segment, Ok(_))) => {
-                self.settle(segment);
+        let Some(first) = self.sent.front() else { return Ok(()) };
+        let outcome = first.ack.durable().await;
+        self.settle(outcome).await?;
+        self.settled().await
+    }
+
+    /// Takes note of what was acknowledged by now.
+    async fn settled(&mut self) -> Result<()> {
+        while let Some(outcome) = self.sent.front().and_then(|next| next.ack.outcome()) {
+            self.settle(outcome).await?;
+        }
+        Ok(())
+    }
+
+    /// The oldest append has this outcome.
+    async fn settle(&mut self, outcome: Result<u64>) -> Result<()> {
+        match outcome {
+            Ok(_) => {
+                if let Some(Sent { block: Closed { bytes, mut events }, .. }) = self.sent.pop_front() {
+                    self.outstanding -= bytes.len();
+                    events.clear();
+                    if self.placed.len() <= self.lanes.len() {
+                        self.placed.push(events);
+                    }
+                }
                 Ok(())
             }
-            Some((_, Err(Error::Unavailable { .. }))) => self.reconnect().await,
-            Some((_, Err(error))) => Err(error),
+            Err(Error::Unavailable { .. }) => self.reconnect().await,
+            Err(error) => {
+                self.give_back();
+                Err(error)
+            }
         }
     }
 
@@ -348,38 +436,29 @@ impl EventWriter {
     ///
     /// The store's; calling again goes on.
     pub async fn flush(&mut self) -> Result<()> {
-        loop {
+        while self.outstanding > 0 {
             self.send_all().await?;
-            if self.acks.is_empty() {
-                // What a failure left unsent is sent now.
-                if self.outstanding == 0 {
-                    return Ok(());
-                }
-                self.reconnect().await?;
-            }
-            while !self.acks.is_empty() {
+            while !self.sent.is_empty() {
                 self.acked().await?;
             }
         }
+        Ok(())
     }
 
-    /// The oldest block of a segment is durable.
-    fn settle(&mut self, segment: SegmentId) {
-        let lane = self.lanes.iter_mut().find(|lane| lane.segment == segment);
-        if let Some(block) = lane.and_then(|lane| lane.sent.pop_front()) {
-            self.outstanding -= block.bytes.len();
-        }
-    }
-
-    async fn send(&mut self, segment: SegmentId) -> Result<()> {
-        let name = self.name(segment);
+    /// Appends what was written to a lane.
+    async fn send(&mut self, lane: usize, waits: bool) -> Result<Sending> {
         loop {
-            let Some(lane) = self.lanes.iter_mut().find(|lane| lane.segment == segment) else {
-                return Ok(());
+            let Some(lane) = self.lanes.get_mut(lane) else { return Ok(Sending::Done) };
+            if lane.full.is_empty() {
+                lane.close(self.options.block, &self.pool);
+            }
+            let Some(block) = lane.full.front() else { return Ok(Sending::Done) };
+            let Some(number) = block.events.last().map(|event| event.number) else {
+                return Ok(Sending::Done);
             };
-            lane.close(self.options.block);
-            let Some(block) = lane.full.front() else { return Ok(()) };
-            let Some(number) = block.events.last().map(|event| event.number) else { return Ok(()) };
+            if !waits && !self.client.has_room(block.bytes.len()) {
+                return Ok(Sending::NoRoom);
+            }
             let append = Appended {
                 writer: self.writer,
                 event: number,
@@ -388,20 +467,25 @@ impl EventWriter {
                 at: None,
                 bytes: block.bytes.clone(),
             };
-            let ack = match self.client.append(&name, append).await {
+            let ack = match self.client.append(&lane.name, append).await {
                 Ok(ack) => ack,
-                Err(Error::Sealed(_)) if self.transaction.is_none() => return self.reroute().await,
+                Err(Error::Sealed(_)) if self.transaction.is_none() => {
+                    self.reroute().await?;
+                    return Ok(Sending::Rerouted);
+                }
                 // An append before this one failed, and its answer has not been looked at yet.
-                Err(Error::Unavailable { .. }) => return self.reconnect().await,
+                Err(Error::Unavailable { .. }) => {
+                    self.reconnect().await?;
+                    return Ok(Sending::Rerouted);
+                }
                 Err(error) => return Err(error),
             };
             // Dropped before this, it is appended again, and that is a repetition.
+            lane.previous = Some(number);
             if let Some(block) = lane.full.pop_front() {
                 self.unsent -= block.bytes.len();
-                lane.sent.push_back(block);
+                self.sent.push_back(Sent { segment: lane.segment, block, ack });
             }
-            lane.previous = Some(number);
-            self.acks.push(Box::pin(acknowledged(segment, ack)));
         }
     }
 
@@ -411,26 +495,30 @@ impl EventWriter {
         if info.is_sealed {
             return Err(Error::StreamSealed(self.stream.clone()));
         }
+        self.enter(info.current);
+        Ok(())
+    }
+
+    fn enter(&mut self, current: Vec<(SegmentId, KeyRange)>) {
         let mut old = std::mem::take(&mut self.lanes);
-        for (segment, range) in info.current {
+        for (segment, range) in current {
             let kept = old.iter().position(|lane| lane.segment == segment).map(|at| old.swap_remove(at));
             let before = self.written.iter().find(|written| written.segment == segment);
             let previous = before.map(|written| written.event);
-            self.lanes.push(kept.unwrap_or_else(|| Lane::new(segment, range, previous)));
+            let name = self.name(segment);
+            self.lanes.push(kept.unwrap_or_else(|| Lane::new(segment, name, range, previous)));
         }
         self.lanes.sort_by(|a, b| a.range.low.total_cmp(&b.range.low));
         // What those held that are no more.
         let mut left: Vec<(Placed, Bytes)> = old.iter_mut().flat_map(Lane::take).collect();
         left.sort_by_key(|(event, _)| event.number);
         for (event, bytes) in left {
-            let lane = self.lanes.partition_point(|lane| lane.range.high <= event.position);
-            if let Some(lane) = self.lanes.get_mut(lane) {
+            if let Some(lane) = self.lane(event.position).and_then(|lane| self.lanes.get_mut(lane)) {
                 lane.open.bytes.extend_from_slice(&bytes);
                 lane.open.events.push(event);
             }
         }
         self.count();
-        Ok(())
     }
 
     /// Counts anew what is where.
@@ -439,26 +527,33 @@ impl EventWriter {
             lane.full.iter().map(|block| block.bytes.len()).sum::<usize>() + lane.open.bytes.len()
         };
         self.unsent = self.lanes.iter().map(of).sum();
-        let sent = self.lanes.iter().flat_map(|lane| &lane.sent).map(|sent| sent.bytes.len()).sum::<usize>();
+        let sent = self.sent.iter().map(|sent| sent.block.bytes.len()).sum::<usize>();
         self.outstanding = self.unsent + sent;
     }
 
     /// A segment was sealed: what was appended to it before is stored; the rest goes to its successors.
     async fn reroute(&mut self) -> Result<()> {
-        while let Some((segment, ack)) = self.acks.next().await {
-            match ack {
-                Ok(_) => self.settle(segment),
-                Err(Error::Unavailable { .. }) => return Box::pin(self.reconnect()).await,
-                Err(error) => return Err(error),
-            }
+        while !self.sent.is_empty() {
+            self.acked().await?;
         }
         self.route().await
+    }
+
+    /// Takes what was appended as unwritten, until the store says what it holds of it.
+    fn give_back(&mut self) {
+        self.is_lost = true;
+        while let Some(sent) = self.sent.pop_back() {
+            if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.segment == sent.segment) {
+                lane.full.push_front(sent.block);
+            }
+        }
+        self.count();
     }
 
     /// The store could not write: finds out what it holds, and takes the rest as unwritten.
     async fn reconnect(&mut self) -> Result<()> {
         let until = self.env.clock.monotonic() + self.options.patience;
-        self.acks.clear();
+        self.give_back();
         loop {
             match self.resume().await {
                 Err(Error::Unavailable { reason }) if self.env.clock.monotonic() < until => {
@@ -472,8 +567,7 @@ impl EventWriter {
 
     async fn resume(&mut self) -> Result<()> {
         for lane in 0..self.lanes.len() {
-            let name = self.name(self.lanes[lane].segment);
-            let last = self.client.last_event(&name, self.writer).await?;
+            let last = self.client.last_event(&self.lanes[lane].name, self.writer).await?;
             let lane = &mut self.lanes[lane];
             let mut open = Block::default();
             for (event, bytes) in lane.take() {
@@ -487,21 +581,23 @@ impl EventWriter {
             lane.previous = last;
         }
         self.count();
-        if self.transaction.is_none() { self.route().await } else { Ok(()) }
+        if self.transaction.is_none() {
+            self.route().await?;
+        }
+        self.is_lost = false;
+        Ok(())
     }
 }
 
 impl Lane {
     /// Closes the open block, in pieces of about `size`.
-    fn close(&mut self, size: usize) {
-        let capacity = self.open.bytes.len().min(size + size / 8);
-        let next =
-            Block { bytes: Vec::with_capacity(capacity), events: Vec::with_capacity(self.open.events.len()) };
-        let open = std::mem::replace(&mut self.open, next);
+    fn close(&mut self, size: usize, pool: &Pool) {
+        let open = std::mem::take(&mut self.open);
+        if open.events.is_empty() {
+            return;
+        }
         if open.bytes.len() <= size.saturating_mul(2) {
-            if !open.events.is_empty() {
-                self.full.push_back(open.close());
-            }
+            self.full.push_back(Closed { bytes: pool.share(open.bytes), events: open.events });
             return;
         }
         // What a failure put together is more than one append may bring.
@@ -517,8 +613,4 @@ impl Lane {
             self.full.push_back(block.close());
         }
     }
-}
-
-async fn acknowledged(segment: SegmentId, ack: Ack) -> (SegmentId, Result<u64>) {
-    (segment, ack.durable().await)
 }

@@ -73,9 +73,17 @@ impl FileSystem for Moving {
     }
 }
 
+impl MovingFile {
+    /// One that got another name meanwhile is open still.
+    fn opened(&self) -> io::Result<Box<dyn File>> {
+        let Self(disks, path) = self;
+        disks.now().open(path, Access::Read).or_else(|_| disks.before.open(path, Access::Read))
+    }
+}
+
 impl File for MovingFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.now().open(&self.1, Access::Read)?.read_at(buffer, offset)
+        self.opened()?.read_at(buffer, offset)
     }
 
     fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
@@ -99,7 +107,7 @@ impl File for MovingFile {
     }
 
     fn metadata(&self) -> io::Result<Metadata> {
-        self.0.now().open(&self.1, Access::Read)?.metadata()
+        self.opened()?.metadata()
     }
 
     fn as_any(&self) -> &dyn Any {

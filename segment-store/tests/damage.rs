@@ -13,7 +13,7 @@ mod allocations;
 
 use connector_api::env::Random;
 use segment_store::fuzzing;
-use support::events::{fill, made, paths};
+use support::events::{fill, logs, made, paths};
 use testkit::fs::SimFs;
 use testkit::random::SeededRandom;
 use testkit::sim;
@@ -35,7 +35,7 @@ fn seeds(end: &str) -> Vec<Vec<u8>> {
                 store.upkeep().await.unwrap();
                 store.snapshot().await.unwrap();
             }
-            for path in paths(&fs, end) {
+            for path in if end == ".log" { logs(&fs) } else { paths(&fs, end) } {
                 let bytes = fs.content(&path).unwrap();
                 let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
                 seeds.push(match end {

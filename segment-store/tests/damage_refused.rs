@@ -8,7 +8,7 @@ mod support;
 use segment_store::client::StoreClient;
 use segment_store::{Error, StoreOptions};
 use std::time::Duration;
-use support::events::{check, damage, event, fill, find, made, name, paths, refused, write};
+use support::events::{check, damage, event, fill, find, logs, made, name, paths, refused, write};
 use support::open;
 use testkit::fs::SimFs;
 use testkit::sim;
@@ -26,7 +26,7 @@ fn the_torn_end_of_the_log_is_dropped() {
     sim::run(async {
         for keep in [0, 1, 20, 33, 200, 511] {
             let fs = died(5).await;
-            let log = paths(&fs, ".log").remove(0);
+            let log = logs(&fs).remove(0);
             damage(&fs, &log, |bytes| {
                 let at = find(bytes, &event(4)[..50]).unwrap() + keep;
                 let end = at + 4000;
@@ -46,7 +46,7 @@ fn a_changed_bit_in_the_middle_of_the_log_is_refused_by_its_place() {
     sim::run(async {
         for number in 0..4 {
             let fs = died(5).await;
-            let log = paths(&fs, ".log").remove(0);
+            let log = logs(&fs).remove(0);
             damage(&fs, &log, |bytes| {
                 let at = find(bytes, &event(number)[..50]).unwrap();
                 bytes[at + 100] ^= 1;
@@ -60,7 +60,7 @@ fn a_changed_bit_in_the_middle_of_the_log_is_refused_by_its_place() {
 fn a_write_that_was_lost_in_the_middle_of_the_log_is_refused() {
     sim::run(async {
         let fs = died(6).await;
-        let log = paths(&fs, ".log").remove(0);
+        let log = logs(&fs).remove(0);
         damage(&fs, &log, |bytes| {
             let from = find(bytes, &event(2)[..50]).unwrap() - 100;
             let to = find(bytes, &event(3)[..50]).unwrap() - 100;
@@ -79,11 +79,11 @@ fn a_missing_file_of_the_log_is_refused() {
         store.create_scope("a").await.unwrap();
         store.create_stream(&support::stream("a/b"), 1).await.unwrap();
         fill(&store, 0, 150).await;
-        assert!(paths(&fs, ".log").len() > 3);
+        assert!(logs(&fs).len() > 3);
         // The last one alone can't be missed: it is as if nothing had been written.
-        for missing in 0..paths(&fs, ".log").len() - 1 {
+        for missing in 0..logs(&fs).len() - 1 {
             let fs = fs.process_crash();
-            let path = paths(&fs, ".log").remove(missing);
+            let path = logs(&fs).remove(missing);
             connector_api::env::FileSystem::remove_file(&fs, path.as_ref()).unwrap();
             assert!(refused(&fs).await.starts_with("s/log/"));
         }
@@ -123,7 +123,7 @@ fn a_rotted_header_of_the_last_file_of_the_log_is_refused() {
     sim::run(async {
         for events in [5, 45] {
             let fs = died(events).await;
-            let log = paths(&fs, ".log").pop().unwrap();
+            let log = logs(&fs).pop().unwrap();
             damage(&fs, &log, |bytes| bytes[20] ^= 1);
             assert!(refused(&fs).await.starts_with(&log[1..]));
         }
@@ -142,7 +142,7 @@ fn a_rotted_header_does_not_bring_back_what_was_given_up() {
         assert!(matches!(write(&store, 3).await, Err(Error::Unavailable { .. })));
         support::events::last(&store).await;
         let fs = fs.process_crash();
-        let log = paths(&fs, ".log").pop().unwrap();
+        let log = logs(&fs).pop().unwrap();
         damage(&fs, &log, |bytes| bytes[20] ^= 1);
         assert!(refused(&fs).await.starts_with(&log[1..]));
     });

@@ -231,7 +231,8 @@ fn what_is_written_in_a_transaction_is_read_when_it_is_committed_every_key_in_or
             (Arc::new(store.clone()), sim::environment(&fs, 1), "a/b".parse().unwrap());
         let id = store.begin(&stream, Duration::from_secs(60), "").await.unwrap();
         let options = WriterOptions { block: 500, outstanding: 5_000, ..WriterOptions::default() };
-        let mut writer = EventWriter::in_transaction(client, env, stream.clone(), id, options).await.unwrap();
+        let current = store.stream(&stream).await.unwrap().current;
+        let mut writer = EventWriter::in_transaction(client, env, stream.clone(), id, current, options);
         for n in 0..300 {
             writer.write(n, routing::position(&key(n)), event(n).as_bytes()).await.unwrap();
         }

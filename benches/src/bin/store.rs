@@ -1,6 +1,7 @@
 //! The segment store: durable appends against a bare program that writes and syncs the same batches into files of zeros; reading at the tail and
 //! from the beginning; idle segments; recovery.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use benches::child::{OwnCost, measured};
 use benches::pairs::{self, Spread, interleaved, verdict};
-use benches::store::{BLOCK, append, bare, made, percentiles, prepared, runtime, stream, zeros};
+use benches::store::{append, bare, made, percentiles, prepared, runtime, stream, zeros};
 use benches::{Result, exit, job, now};
 use clap::Parser;
 use segment_store::client::StoreClient;
@@ -89,15 +90,18 @@ fn report(pairs: &[(OwnCost, OwnCost)], bytes: u64) -> f64 {
     speed.median
 }
 
-/// Appends into a new store whose files are made ahead.
-fn appended(dir: &Path, segments: u32, writers: u32, size: usize, events: u64) -> Result<OwnCost> {
+/// Appends into a new store whose files are made ahead. Says how many bytes of events it wrote and synced at once, too.
+fn appended(dir: &Path, segments: u32, writers: u32, size: usize, events: u64) -> Result<(OwnCost, usize)> {
     job::empty(dir)?;
     let runtime = runtime()?;
     let bytes = events * size as u64;
     let (env, store) = runtime.block_on(made(dir, segments, prepared(bytes + events * 8)))?;
+    let frames = || store.stats().map(|stats| stats.frames).map_err(|e| e.to_string());
+    let before = frames()?;
     let took = measured(|| runtime.block_on(append(&env, &store, writers, size, events)))?;
+    let batch = bytes.div_ceil((frames()? - before).max(1));
     runtime.block_on(store.close()).map_err(|e| e.to_string())?;
-    Ok(took)
+    Ok((took, batch as usize))
 }
 
 fn blocks(arguments: &Arguments, dir: &Path) -> Result<bool> {
@@ -105,13 +109,23 @@ fn blocks(arguments: &Arguments, dir: &Path) -> Result<bool> {
     for (size, wanted) in [(1000, 0.85), (100, 0.6)] {
         let events = (arguments.mebibytes << 20) / size;
         let bytes = events * size;
+        // The same batches: as much at once as the store before it on average.
+        let batch = Cell::new(0);
+        let ours = || {
+            let (took, wrote) = appended(dir, 1, 1, size as usize, events)?;
+            batch.set(wrote);
+            Ok(took)
+        };
         let theirs = || {
             job::empty(dir)?;
             let file = zeros(&dir.join("bare"), bytes)?;
-            measured(|| bare(&file, BLOCK, bytes))
+            measured(|| bare(&file, batch.get(), bytes))
         };
-        let pairs = interleaved(arguments.pairs, || appended(dir, 1, 1, size as usize, events), theirs)?;
-        println!("{events} events of {size} bytes in blocks, against {BLOCK} bytes at a time");
+        let pairs = interleaved(arguments.pairs, ours, theirs)?;
+        let batch = batch.get();
+        println!(
+            "{events} events of {size} bytes in blocks, against the same batches, about {batch} bytes at a time"
+        );
         let speed = report(&pairs, bytes);
         holds &= verdict("median speed ratio", speed, speed >= wanted, &format!("at least {wanted}"));
     }
@@ -176,8 +190,8 @@ fn many(arguments: &Arguments, dir: &Path) -> Result<bool> {
     let events = (arguments.mebibytes << 20) / 1000;
     let pairs = interleaved(
         arguments.pairs,
-        || appended(dir, 100, 10, 1000, events),
-        || appended(dir, 1, 1, 1000, events),
+        || appended(dir, 100, 10, 1000, events).map(|(took, _)| took),
+        || appended(dir, 1, 1, 1000, events).map(|(took, _)| took),
     )?;
     println!("{events} events of 1000 bytes: 10 writers to 100 segments, against 1 to 1");
     let speed = report(&pairs, events * 1000);

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use futures::channel::oneshot;
 
 use super::extents::Location;
 use super::record::{APPEND_HEADER, Append};
 use super::state::MAX_ATTRIBUTES;
-use super::{Container, Core, Status, wait};
+use super::{Container, Core, Outcome, Status, wait};
 use crate::error::{Error, Result};
 use crate::id::{SegmentName, WriterId};
 use crate::log::frame::Summed;
@@ -36,7 +37,8 @@ pub struct Appended {
 /// An append that has its place and is not durable yet.
 #[derive(Debug)]
 pub struct Ack {
-    receiver: oneshot::Receiver<Result<()>>,
+    /// None when what it rests on was durable already.
+    outcome: Option<Outcome>,
     /// Where the segment ends behind it.
     end: u64,
     /// Whether it was stored before, under the same or a later event number.
@@ -44,14 +46,21 @@ pub struct Ack {
 }
 
 impl Ack {
-    /// Waits until the append is durable; says where the segment ends behind it.
+    /// Waits until the append is durable; says where the segment ends behind it. May be dropped and asked again.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`]: it may or may not be stored.
-    pub async fn durable(self) -> Result<u64> {
-        wait(self.receiver).await?;
+    pub async fn durable(&self) -> Result<u64> {
+        if let Some(outcome) = &self.outcome {
+            wait(outcome.clone()).await?;
+        }
         Ok(self.end)
+    }
+
+    /// What [`durable`](Self::durable) says, if that is known by now.
+    pub fn outcome(&self) -> Option<Result<u64>> {
+        self.durable().now_or_never()
     }
 
     /// Whether it is a repetition of what the segment holds already.
@@ -61,6 +70,11 @@ impl Ack {
 }
 
 impl Container {
+    /// Whether there is room for an append, as far as that is known.
+    pub(crate) fn has_room(&self, length: usize) -> bool {
+        self.core().has_room(length, self.options.frame_size)
+    }
+
     /// Appends to a segment. Returns when the append has its place; appends that were given their places one after the other become durable
     /// in that order. Waits while there is no room.
     pub(crate) async fn append(self: &Arc<Self>, segment: &SegmentName, append: Appended) -> Result<Ack> {
@@ -72,42 +86,43 @@ impl Container {
         // Not under the lock.
         let bytes = Summed::of(append.bytes.clone());
         loop {
-            self.ready().await?;
             let room = {
                 let mut core = self.core();
-                if !matches!(core.status, Status::Open) {
-                    return Err(core.failure());
+                match core.status {
+                    Status::Open if core.has_room(length, self.options.frame_size) => {
+                        let ack = core.append(segment, &append, &bytes)?;
+                        self.start_commit_of(core);
+                        return Ok(ack);
+                    }
+                    Status::Open => {
+                        let (sender, room) = oneshot::channel();
+                        core.open.room.push(sender);
+                        Some(room)
+                    }
+                    Status::ReadOnly => return Err(core.failure()),
+                    _ => None,
                 }
-                let size = core.open.buffer.len() + APPEND_HEADER + length;
-                if core.open.buffer.is_empty() || size <= self.options.frame_size {
-                    let ack = core.append(segment, &append, &bytes)?;
-                    drop(core);
-                    self.start_commit();
-                    return Ok(ack);
-                }
-                let (sender, room) = oneshot::channel();
-                core.open.room.push(sender);
-                room
             };
-            // The sender is dropped when writing failed: then it is seen above.
-            let _ = room.await;
+            match room {
+                // The sender is dropped, whatever has come of it: that is seen above.
+                Some(room) => drop(room.await),
+                None => self.ready().await?,
+            }
         }
     }
 }
 
 impl Core {
+    fn has_room(&self, length: usize, frame_size: usize) -> bool {
+        self.open.buffer.is_empty() || self.open.buffer.len() + APPEND_HEADER + length <= frame_size
+    }
+
     fn append(&mut self, name: &SegmentName, append: &Appended, bytes: &Summed) -> Result<Ack> {
         let (key, segment) = self.state.segment(name)?;
         let last = segment.attributes.get(&append.writer.0).copied();
         let (length, sealed) = (segment.length, segment.is_sealed);
         if last.is_some_and(|last| append.event <= last) {
-            let receiver = self.settled().unwrap_or_else(|| {
-                let (sender, receiver) = oneshot::channel();
-                // Its receiver is right here.
-                let _ = sender.send(Ok(()));
-                receiver
-            });
-            return Ok(Ack { receiver, end: length, is_repeated: true });
+            return Ok(Ack { outcome: self.settled(), end: length, is_repeated: true });
         }
         if sealed {
             return Err(Error::Sealed(name.clone()));
@@ -144,8 +159,7 @@ impl Core {
             .map_err(|why| Error::invalid("an append", why))?;
         self.open.buffer.record(|out| record.write(out, bytes.len() as u32), bytes);
         self.open.touched.push(key);
-        let (sender, receiver) = oneshot::channel();
-        self.open.acks.push(sender);
-        Ok(Ack { receiver, end: length + bytes.len() as u64, is_repeated: false })
+        let outcome = Some(self.open.outcome.clone());
+        Ok(Ack { outcome, end: length + bytes.len() as u64, is_repeated: false })
     }
 }

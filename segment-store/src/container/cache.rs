@@ -18,16 +18,24 @@ impl FrameCache {
         Self { frames: HashMap::new(), order: VecDeque::new(), bytes: 0, capacity }
     }
 
-    pub(crate) fn insert(&mut self, number: u64, frame: Payload) {
+    /// Gives back what had to make room, to be dropped where nobody waits for it.
+    pub(crate) fn insert(&mut self, number: u64, frame: Payload) -> Vec<Payload> {
+        let mut old = Vec::new();
         self.bytes += frame.len();
         match self.frames.insert(number, frame) {
-            Some(old) => self.bytes -= old.len(),
+            Some(replaced) => {
+                self.bytes -= replaced.len();
+                old.push(replaced);
+            }
             None => self.order.push_back(number),
         }
         while self.bytes > self.capacity && self.order.len() > 1 {
             let Some(oldest) = self.order.pop_front() else { break };
-            self.bytes -= self.frames.remove(&oldest).map_or(0, |frame| frame.len());
+            let Some(frame) = self.frames.remove(&oldest) else { continue };
+            self.bytes -= frame.len();
+            old.push(frame);
         }
+        old
     }
 
     pub(crate) fn get(&self, number: u64) -> Option<&Payload> {

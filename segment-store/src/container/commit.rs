@@ -1,23 +1,29 @@
 //! Group commit: what was opened while one frame was written is the next frame.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
+
+use futures::channel::oneshot;
 
 use super::record::SegmentKey;
 use super::snapshot::Snapshot;
-use super::state::Visible;
+use super::state::{State, Visible};
 use super::{Container, Core, Open, Status};
 use crate::error::{Error, Result};
+use crate::log::LogWriter;
+use crate::log::frame::Buffer;
 
 impl Container {
     /// Starts a commit unless one runs or there is nothing to commit.
     pub(super) fn start_commit(self: &Arc<Self>) {
-        {
-            let mut core = self.core();
-            if core.is_committing || core.open.buffer.is_empty() || !matches!(core.status, Status::Open) {
-                return;
-            }
-            core.is_committing = true;
+        self.start_commit_of(self.core());
+    }
+
+    pub(super) fn start_commit_of(self: &Arc<Self>, mut core: MutexGuard<'_, Core>) {
+        if core.is_committing || core.open.buffer.is_empty() || !matches!(core.status, Status::Open) {
+            return;
         }
+        core.is_committing = true;
+        drop(core);
         let this = self.clone();
         self.env.spawner.spawn_blocking(Box::new(move || {
             this.commit();
@@ -27,75 +33,86 @@ impl Container {
 
     /// Writes frames until nothing is left to write.
     fn commit(self: &Arc<Self>) {
-        let mut spare = Open::new(0);
-        loop {
-            let (taken, shown, log, snapshot) = {
-                let mut core = self.core();
-                if core.open.buffer.is_empty() || !matches!(core.status, Status::Open) {
-                    core.is_committing = false;
-                    return;
-                }
-                let Some(log) = core.log.take() else {
-                    core.is_committing = false;
-                    return;
-                };
-                let mut taken = std::mem::replace(&mut core.open, spare);
-                core.next += 1;
-                let shown = core.ends_of(&mut taken.touched);
-                let due = core.wants_snapshot || core.logged >= self.options.snapshot_every;
-                // The state as it is when this frame is durable.
-                let snapshot = due.then(|| core.state.clone());
-                (taken, shown, log, snapshot)
-            };
-            let Open { buffer, acks, room, touched: _ } = taken;
-            // They find room in the frame that is open now.
-            drop(room);
-            let size = buffer.copied();
-            let mut log = log;
-            let file = log.position().file;
-            let written = log.append(buffer);
+        let mut next = self.take(&mut self.core(), Open::new(0));
+        let mut old = Vec::new();
+        while let Some(Taken { buffer, tell, room, shown, mut log, snapshot }) = next {
+            let (size, file) = (buffer.copied(), log.position().file);
+            let replaced = std::mem::take(&mut old);
+            // Those who waited find room in the frame that is open now. Woken sooner, they would take the processor from this thread.
+            let under_way = move || drop((room, replaced));
+            let written = log.append(buffer, under_way);
             let mut core = self.core();
-            let in_flight = std::mem::take(&mut core.in_flight);
-            match written {
-                Ok((place, bytes)) => {
-                    core.durable += 1;
-                    let number = core.durable;
-                    core.state.frames.push(number, place);
-                    core.logged += u64::from(place.length);
-                    core.cache.insert(number, bytes);
-                    core.show(&shown);
-                    let position = log.position();
-                    core.log = Some(log);
-                    let snapshot = snapshot.map(|mut state| {
-                        core.logged = 0;
-                        core.wants_snapshot = false;
-                        core.snapshots += 1;
-                        state.frames.push(number, place);
-                        let waiters = std::mem::take(&mut core.snapshot_waiters);
-                        (Snapshot { store: self.store, position, state }, waiters)
-                    });
-                    drop(core);
-                    for ack in acks.into_iter().chain(in_flight) {
-                        // Whoever asked may be gone.
-                        let _ = ack.send(Ok(()));
-                    }
-                    if let Some((snapshot, waiters)) = snapshot {
-                        self.start_snapshot(snapshot, waiters);
-                    }
-                    if place.file != file {
-                        self.start_upkeep();
-                    }
-                }
+            let (place, bytes) = match written {
+                Ok(written) => written,
                 Err(error) => {
                     tracing::error!(%error, "the log could not be written; what was under way is not acknowledged");
-                    core.fail(&error, acks.into_iter().chain(in_flight));
+                    core.fail(&error, tell);
                     return;
                 }
-            }
+            };
+            core.durable += 1;
+            let number = core.durable;
+            core.state.frames.push(number, place);
+            core.logged += u64::from(place.length);
+            old = core.cache.insert(number, bytes);
+            core.show(&shown);
+            let position = log.position();
+            core.log = Some(log);
+            let snapshot = snapshot.map(|mut state| {
+                core.logged = 0;
+                core.wants_snapshot = false;
+                core.beside += 1;
+                state.frames.push(number, place);
+                let waiters = std::mem::take(&mut core.snapshot_waiters);
+                (Snapshot { store: self.store, position, state }, waiters)
+            });
+            let prepares = self.ahead.is_wanted();
+            core.beside += u32::from(prepares);
             // The next ones will be about as large.
-            spare = Open::new(size);
+            next = self.take(&mut core, Open::new(size));
+            drop(core);
+            // Whoever asked may be gone.
+            let _ = tell.send(Ok(()));
+            if let Some((snapshot, waiters)) = snapshot {
+                self.start_snapshot(snapshot, waiters);
+            }
+            if prepares {
+                self.start_preparing();
+            }
+            if place.file != file {
+                self.start_upkeep();
+            }
         }
     }
+
+    /// Takes the open frame, to be written, and opens another one; when there is nothing to write, commits end.
+    fn take(&self, core: &mut Core, next: Open) -> Option<Taken> {
+        let is_due = !core.open.buffer.is_empty() && matches!(core.status, Status::Open);
+        let Some(log) = core.log.take_if(|_| is_due) else {
+            core.is_committing = false;
+            return None;
+        };
+        let Open { buffer, mut touched, tell, outcome, room } = std::mem::replace(&mut core.open, next);
+        core.next += 1;
+        core.in_flight = outcome;
+        let shown = core.ends_of(&mut touched);
+        // The state as it is when this frame is durable.
+        let wants_snapshot = core.wants_snapshot || core.logged >= self.options.snapshot_every;
+        let snapshot = wants_snapshot.then(|| core.state.clone());
+        Some(Taken { buffer, tell, room, shown, log, snapshot })
+    }
+}
+
+/// A frame that is to be written, and what is to be done then.
+struct Taken {
+    buffer: Buffer,
+    tell: oneshot::Sender<Result<()>>,
+    room: Vec<oneshot::Sender<()>>,
+    /// What readers may see then.
+    shown: Vec<(SegmentKey, Visible)>,
+    log: LogWriter,
+    /// What a snapshot will hold, if one is due.
+    snapshot: Option<State>,
 }
 
 impl Core {
@@ -118,11 +135,7 @@ impl Core {
     }
 
     /// Nothing of what is not durable is acknowledged, and the state is given up.
-    fn fail(
-        &mut self,
-        error: &Error,
-        acks: impl Iterator<Item = futures::channel::oneshot::Sender<Result<()>>>,
-    ) {
+    fn fail(&mut self, error: &Error, written: oneshot::Sender<Result<()>>) {
         if !matches!(self.status, Status::Closed) {
             self.status = Status::Failed(error.clone());
         }
@@ -130,8 +143,9 @@ impl Core {
         let open = std::mem::replace(&mut self.open, Open::new(0));
         let unavailable = Error::Unavailable { reason: error.to_string() };
         let snapshots = std::mem::take(&mut self.snapshot_waiters);
-        for ack in acks.chain(open.acks).chain(snapshots) {
-            let _ = ack.send(Err(unavailable.clone()));
+        for tell in [written, open.tell].into_iter().chain(snapshots) {
+            // Whoever asked may be gone.
+            let _ = tell.send(Err(unavailable.clone()));
         }
         for segment in self.state.segments.values() {
             segment.wake();

@@ -99,7 +99,7 @@ impl Files {
         let file = self.log_file(place.file, &path)?;
         let id = FileId { store: self.store, number: place.file };
         let frame = log::read_frame(&*file, &path, &id, place, number)?;
-        self.open().frames.insert(number, frame.clone());
+        drop(self.open().frames.insert(number, frame.clone()));
         Ok(frame)
     }
 

@@ -30,13 +30,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use connector_api::env::{Environment, FileLock};
+use futures::FutureExt;
 use futures::channel::oneshot;
+use futures::future::Shared;
 use tokio::sync::Notify;
 
 use crate::error::{Error, Result};
 use crate::id::{SegmentName, StreamName, TransactionId, WriterId};
 use crate::log::frame::{Buffer, Summed};
-use crate::log::{LogWriter, Scanner};
+use crate::log::{Ahead, LogWriter, Scanner};
 use crate::model::StreamOp;
 use crate::options::StoreOptions;
 
@@ -53,8 +55,12 @@ pub(crate) use snapshot::dir as snapshot_dir;
 pub use state::MAX_ATTRIBUTES;
 use state::{State, Touched};
 
-async fn wait(receiver: oneshot::Receiver<Result<()>>) -> Result<()> {
-    receiver.await.unwrap_or(Err(Error::Closed))
+/// What becomes of a frame, for everybody who waits for it.
+type Outcome = Shared<oneshot::Receiver<Result<()>>>;
+
+/// Waits for what becomes of a frame, or of a snapshot.
+async fn wait(outcome: impl Future<Output = Result<Result<()>, oneshot::Canceled>>) -> Result<()> {
+    outcome.await.unwrap_or(Err(Error::Closed))
 }
 
 /// One log and its state.
@@ -65,6 +71,8 @@ pub(crate) struct Container {
     pub(crate) options: StoreOptions,
     core: Mutex<Core>,
     files: Files,
+    /// Where the log's files come from.
+    ahead: Arc<Ahead>,
     /// Told when a recovery ended, with or without success.
     recovered: Notify,
     leases: Leases,
@@ -94,16 +102,16 @@ struct Core {
     durable: u64,
     /// Taken by the commit that runs.
     log: Option<LogWriter>,
-    /// Those who wait for the frame that is being written, without having anything in it.
-    in_flight: Vec<oneshot::Sender<Result<()>>>,
+    /// What becomes of the frame that is being written, or was last.
+    in_flight: Outcome,
     is_committing: bool,
     cache: FrameCache,
     /// Bytes logged since the last snapshot.
     logged: u64,
     /// Whether a snapshot is to be made with the next frame.
     wants_snapshot: bool,
-    /// How many snapshots are being stored.
-    snapshots: u32,
+    /// How many snapshots are being stored, and files made ready.
+    beside: u32,
     /// Told when the snapshot that was asked for is durable.
     snapshot_waiters: Vec<oneshot::Sender<Result<()>>>,
     is_upkeep_running: bool,
@@ -116,7 +124,9 @@ struct Core {
 struct Open {
     buffer: Buffer,
     touched: Touched,
-    acks: Vec<oneshot::Sender<Result<()>>>,
+    /// Tells [`outcome`](Self::outcome).
+    tell: oneshot::Sender<Result<()>>,
+    outcome: Outcome,
     /// Those for whom there was no room.
     room: Vec<oneshot::Sender<()>>,
 }
@@ -124,7 +134,9 @@ struct Open {
 impl Open {
     /// With room for a payload of this size; more is made when it is needed.
     fn new(capacity: usize) -> Self {
-        Self { buffer: Buffer::new(capacity), touched: Vec::new(), acks: Vec::new(), room: Vec::new() }
+        let (tell, outcome) = oneshot::channel();
+        let (buffer, outcome) = (Buffer::new(capacity), outcome.shared());
+        Self { buffer, touched: Vec::new(), tell, outcome, room: Vec::new() }
     }
 }
 
@@ -170,7 +182,7 @@ impl Container {
             self.refresh().await?;
         }
         let (answer, settled) = {
-            let mut core = self.core();
+            let core = self.core();
             if !matches!(core.status, Status::Open | Status::ReadOnly) {
                 return Err(core.failure());
             }
@@ -186,7 +198,7 @@ impl Container {
     pub(crate) async fn settled(self: &Arc<Self>) -> Result<()> {
         self.start_commit();
         let settled = {
-            let mut core = self.core();
+            let core = self.core();
             // The commit may have failed already; then nobody would answer.
             if !matches!(core.status, Status::Open) {
                 return Err(core.failure());
@@ -216,7 +228,7 @@ impl Container {
         after: impl FnOnce(&State) -> Result<T>,
     ) -> Result<T> {
         self.ready().await?;
-        let (receiver, made) = {
+        let (outcome, made) = {
             let mut core = self.core();
             if !matches!(core.status, Status::Open) {
                 return Err(core.failure());
@@ -234,8 +246,8 @@ impl Container {
             }
         };
         self.start_commit();
-        if let Some(receiver) = receiver {
-            wait(receiver).await?;
+        if let Some(outcome) = outcome {
+            wait(outcome).await?;
         }
         made
     }
@@ -249,7 +261,7 @@ impl Container {
         value: Option<i64>,
     ) -> Result<()> {
         self.ready().await?;
-        let (receiver, refused) = {
+        let (outcome, refused) = {
             let mut core = self.core();
             if !matches!(core.status, Status::Open) {
                 return Err(core.failure());
@@ -260,8 +272,8 @@ impl Container {
             }
         };
         self.start_commit();
-        if let Some(receiver) = receiver {
-            wait(receiver).await?;
+        if let Some(outcome) = outcome {
+            wait(outcome).await?;
         }
         refused.map_or(Ok(()), Err)
     }
@@ -293,30 +305,25 @@ impl Core {
 
     /// Whether nothing touches the files.
     fn is_idle(&self) -> bool {
-        !self.is_committing && self.snapshots == 0
+        !self.is_committing && self.beside == 0
     }
 
     /// Told when everything so far is durable; none when it is.
-    fn settled(&mut self) -> Option<oneshot::Receiver<Result<()>>> {
-        let waiting = if !self.open.buffer.is_empty() {
-            &mut self.open.acks
+    fn settled(&self) -> Option<Outcome> {
+        if !self.open.buffer.is_empty() {
+            Some(self.open.outcome.clone())
         } else if self.durable + 1 < self.next {
-            &mut self.in_flight
+            Some(self.in_flight.clone())
         } else {
-            return None;
-        };
-        let (sender, receiver) = oneshot::channel();
-        waiting.push(sender);
-        Some(receiver)
+            None
+        }
     }
 
     /// Makes a change that was checked, and logs it.
-    fn record(&mut self, op: &Op) -> Result<oneshot::Receiver<Result<()>>> {
+    fn record(&mut self, op: &Op) -> Result<Outcome> {
         let encoded = postcard::to_stdvec(op).map_err(|e| Error::invalid("a change", e.to_string()))?;
         self.state.apply(op, &mut self.open.touched)?;
         self.open.buffer.record(|out| Op::write(&encoded, out), &Summed::default());
-        let (sender, receiver) = oneshot::channel();
-        self.open.acks.push(sender);
-        Ok(receiver)
+        Ok(self.open.outcome.clone())
     }
 }

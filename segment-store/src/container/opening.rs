@@ -14,7 +14,7 @@ use super::record::Op;
 use super::state::State;
 use super::{Container, Core, Open, Status, recover};
 use crate::error::{Error, Result};
-use crate::log::{self, LogWriter, Setup, Start};
+use crate::log::{self, Ahead, LogWriter, Setup, Start};
 use crate::options::{Durability, StoreOptions};
 
 impl Container {
@@ -28,19 +28,21 @@ impl Container {
     ) -> Result<Arc<Self>> {
         let is_writer = lock.is_some();
         let files = Files::new(env.fs.clone(), &dir, store);
+        let ahead = Arc::new(Ahead::new(env.fs.clone(), log::dir(&dir), options.log_file_size));
+        let open = Open::new(0);
         let core = Core {
             state: State::default(),
             status: Status::Recovering,
-            open: Open::new(0),
+            in_flight: open.outcome.clone(),
+            open,
             next: 1,
             durable: 0,
             log: None,
-            in_flight: Vec::new(),
             is_committing: false,
             cache: FrameCache::new(options.tail_cache),
             logged: 0,
             wants_snapshot: false,
-            snapshots: 0,
+            beside: 0,
             snapshot_waiters: Vec::new(),
             is_upkeep_running: false,
             next_object: 1,
@@ -53,6 +55,7 @@ impl Container {
             options,
             core: Mutex::new(core),
             files,
+            ahead,
             recovered: Notify::new(),
             leases: Leases::default(),
             upkeep: tokio::sync::Mutex::new(()),
@@ -114,6 +117,7 @@ impl Container {
             file_size: 0,
             syncs: true,
             crash: env.crash.clone(),
+            ahead: Arc::new(Ahead::new(env.fs.clone(), log::dir(dir), 0)),
         };
         let start = if position.file == 0 { Start::NewFile } else { Start::Continue };
         LogWriter::open(setup, position, last, start).map(drop)
@@ -170,6 +174,7 @@ impl Container {
             file_size: self.options.log_file_size,
             syncs: self.options.durability == Durability::Sync,
             crash: self.env.crash.clone(),
+            ahead: self.ahead.clone(),
         };
         let start = if until.is_some() || position.file == 0 { Start::NewFile } else { Start::Continue };
         let log = LogWriter::open(setup, position, state.frames.last(), start)?;

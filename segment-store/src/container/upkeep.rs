@@ -35,7 +35,7 @@ impl Container {
             if let Err(error) = &made {
                 tracing::warn!(%error, "no snapshot could be made; the log is kept until one can");
             }
-            this.core().snapshots -= 1;
+            this.core().beside -= 1;
             this.idle.notify_waiters();
             for waiter in waiters {
                 // Whoever asked may be gone.
@@ -75,6 +75,18 @@ impl Container {
         Ok(())
     }
 
+    /// Makes the file ready that the log goes on in, while the open one is filled. It is counted already.
+    pub(super) fn start_preparing(self: &Arc<Self>) {
+        let this = self.clone();
+        self.env.spawner.spawn_blocking(Box::new(move || {
+            if let Err(error) = this.ahead.prepare() {
+                tracing::warn!(%error, "the next log file can't be made ready; it is tried again when it is needed");
+            }
+            this.core().beside -= 1;
+            this.idle.notify_waiters();
+        }));
+    }
+
     /// Makes a snapshot with the next frame, and waits until it is durable.
     pub(crate) async fn snapshot_now(self: &Arc<Self>) -> Result<()> {
         let made = {
@@ -102,8 +114,9 @@ impl Container {
         }
         let this = self.clone();
         let task = async move {
-            if let Err(error) = this.upkeep().await {
-                tracing::warn!(%error, "old bytes stay in the log until the next file is full");
+            match this.upkeep().await {
+                Ok(()) | Err(Error::Closed) => {}
+                Err(error) => tracing::warn!(%error, "old bytes stay in the log until the next file is full"),
             }
             this.core().is_upkeep_running = false;
         };
@@ -112,11 +125,15 @@ impl Container {
 
     pub(crate) async fn upkeep(self: &Arc<Self>) -> Result<()> {
         let _alone = self.upkeep.lock().await;
+        if matches!(self.core().status, Status::Closed) {
+            // The directory may be somebody else's by now.
+            return Err(Error::Closed);
+        }
         loop {
             let (moves, since) = self.moves();
             if moves.is_empty() {
                 // Only now: what was moved leaves files to be used again.
-                return self.prepare().await;
+                return self.blocking(|this| this.ahead.stock(this.options.spare_files)).await;
             }
             let object = {
                 let mut core = self.core();
@@ -130,14 +147,6 @@ impl Container {
             self.env.crash.hit("segment-upkeep/after-moved");
             self.snapshot_now().await?;
         }
-    }
-
-    async fn prepare(self: &Arc<Self>) -> Result<()> {
-        self.blocking(|this| {
-            let (dir, options) = (log::dir(&this.dir), &this.options);
-            LogWriter::prepare(&*this.env.fs, &dir, options.spare_files, options.log_file_size)
-        })
-        .await
     }
 
     /// What is to be moved next: the bytes of the oldest file when there are too many, else those of files and objects that

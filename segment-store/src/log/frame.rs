@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::checksum::Combiner;
 use super::file::FileId;
 
 /// The size of a frame's header.
@@ -37,35 +38,43 @@ pub(crate) struct Header {
 }
 
 /// Appended bytes of at least this size are kept as they are; smaller ones are copied together.
-const SHARED: usize = 16 * 1024;
+const SHARED: usize = 4 * 1024;
 
 /// A frame's payload in the making: small records in one buffer, the bytes of large ones as they were given.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
-    /// Parts that are finished, each with its checksum.
-    parts: Vec<(Bytes, u32)>,
-    /// What follows on them.
-    open: Vec<u8>,
-    /// The size of the finished parts.
-    finished: usize,
+    small: Vec<u8>,
+    /// The checksum of the payload but for the small records behind the last large bytes.
+    crc: u32,
+    combiner: Combiner,
+    large: Vec<Large>,
+    /// The size of the large bytes.
+    kept: usize,
     records: u32,
+}
+
+/// Bytes that are not copied.
+#[derive(Debug)]
+struct Large {
+    /// How much of the small records stands before them.
+    behind: usize,
+    bytes: Bytes,
 }
 
 impl Buffer {
     /// With room for so many bytes of small records.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { open: Vec::with_capacity(capacity), ..Self::default() }
+        Self { small: Vec::with_capacity(capacity), ..Self::default() }
     }
 
     /// The size of the payload so far.
     pub(crate) fn len(&self) -> usize {
-        self.finished + self.open.len()
+        self.kept + self.small.len()
     }
 
     /// The size of the small records so far: what the next frame of this kind needs room for.
     pub(crate) fn copied(&self) -> usize {
-        self.parts.iter().map(|(part, _)| part.len()).filter(|length| *length < SHARED).sum::<usize>()
-            + self.open.len()
+        self.small.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -75,39 +84,44 @@ impl Buffer {
     /// Appends one record by `write`, and bytes that belong to it with their checksum; says where in the payload those begin.
     pub(crate) fn record(&mut self, write: impl FnOnce(&mut Vec<u8>), bytes: &Summed) -> u32 {
         self.records += 1;
-        write(&mut self.open);
+        write(&mut self.small);
         let at = self.len() as u32;
         if bytes.bytes.len() < SHARED {
-            self.open.extend_from_slice(&bytes.bytes);
+            self.small.extend_from_slice(&bytes.bytes);
         } else {
-            self.finish();
-            self.finished += bytes.bytes.len();
-            self.parts.push((bytes.bytes.clone(), bytes.crc));
+            let (length, behind) = (bytes.bytes.len(), self.small.len());
+            self.crc = crc32c::crc32c_append(self.crc, &self.small[self.summed()..]);
+            self.crc = self.combiner.combine(self.crc, bytes.crc, length as u32);
+            self.kept += length;
+            self.large.push(Large { behind, bytes: bytes.bytes.clone() });
         }
         at
     }
 
-    fn finish(&mut self) {
-        if !self.open.is_empty() {
-            self.finished += self.open.len();
-            let part = std::mem::take(&mut self.open);
-            let crc = crc32c::crc32c(&part);
-            self.parts.push((part.into(), crc));
-        }
+    /// How much of the small records is in the checksum.
+    fn summed(&self) -> usize {
+        self.large.last().map_or(0, |last| last.behind)
     }
 
     /// The frame as it is written at `place`.
     pub(crate) fn seal(mut self, place: Place<'_>, number: u64, previous: u32, incarnation: u32) -> Sealed {
-        self.finish();
-        let length = self.finished as u32;
+        let length = self.len() as u32;
         let mut header = Header { length, crc: 0, previous, number, incarnation, records: self.records };
         let mut head = [0; HEADER];
         header.write(&mut head);
-        header.crc = self.parts.iter().fold(checksum(place, &head[12..]), |sum, (part, crc)| {
-            crc32c::crc32c_combine(sum, *crc, part.len())
-        });
+        let last = self.summed();
+        let payload = crc32c::crc32c_append(self.crc, &self.small[last..]);
+        header.crc = self.combiner.combine(checksum(place, &head[12..]), payload, length);
+        let small = Bytes::from(self.small);
+        let mut parts = Vec::with_capacity(self.large.len() * 2 + 1);
+        let mut at = 0;
+        for Large { behind, bytes } in self.large {
+            parts.extend([small.slice(at..behind), bytes]);
+            at = behind;
+        }
+        parts.push(small.slice(last..));
         head[8..12].copy_from_slice(&header.crc.to_le_bytes());
-        Sealed { header, head, payload: Payload::of(self.parts.into_iter().map(|(part, _)| part)) }
+        Sealed { header, head, payload: Payload::of(parts.into_iter().filter(|part| !part.is_empty())) }
     }
 }
 

@@ -9,6 +9,8 @@
 //! - After a failed write or sync the file is given up: what follows goes to a new file, whose header says from which number
 //!   on the old one no longer counts.
 
+mod ahead;
+mod checksum;
 mod durable;
 pub(crate) mod file;
 pub(crate) mod frame;
@@ -17,6 +19,7 @@ pub(crate) mod fuzzing;
 mod scan;
 mod writer;
 
+pub(crate) use ahead::Ahead;
 pub(crate) use durable::told;
 pub(crate) use scan::{Frame, Scanner, read_frame};
 pub(crate) use writer::{LogWriter, Setup, Start};

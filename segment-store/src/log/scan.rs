@@ -1,5 +1,6 @@
 //! Reading frames back, in order.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use crate::error::{Error, Result};
 
 /// The piece in which a file is read.
 const WINDOW: usize = 1 << 20;
+/// How often a directory is listed anew because a file of it is gone.
+const LISTINGS: usize = 100;
 
 /// A frame that was whole and in its place.
 #[derive(Debug)]
@@ -166,28 +169,15 @@ impl Scanner {
 
     /// The first file behind `number` that was begun.
     fn following(&self, number: u64) -> Result<Option<FileHeader>> {
-        for later in self.later(number)? {
-            let path = file::path(&self.dir, later);
-            let opened = self.fs.open(&path, Access::Read).map_err(Error::io("open", &path))?;
-            let header = file::header_of(&*opened, &path)?;
-            if let Some(header) = header.filter(|h| h.id == FileId { store: self.store, number: later }) {
-                return Ok(Some(header));
-            }
-        }
-        Ok(None)
-    }
-
-    fn later(&self, number: u64) -> Result<Vec<u64>> {
-        let mut files = file::list(&*self.fs, &self.dir)?.files;
-        files.retain(|&file| file > number);
-        Ok(files)
+        self.later(number, |later, path, opened| {
+            let id = FileId { store: self.store, number: later };
+            Ok(file::header_of(&*opened, &path)?.filter(|header| header.id == id))
+        })
     }
 
     /// A file whose header was never durable holds no frame: not even one of a number that is there already, which it may have replaced.
     fn check_unbegun(&self, number: u64) -> Result<()> {
-        for later in self.later(number)? {
-            let path = file::path(&self.dir, later);
-            let opened = self.fs.open(&path, Access::Read).map_err(Error::io("open", &path))?;
+        let found = self.later(number, |later, path, opened| {
             let length = opened.metadata().map_err(Error::io("look at", &path))?.len;
             let mut current =
                 Current { path, file: Arc::from(opened), length, following: None, window: Window::default() };
@@ -196,8 +186,34 @@ impl Scanner {
                 return Err(Error::corrupt(&current.path, 0, "its header is damaged, and it holds frames"));
             }
             current.check_torn(&id, FIRST, 0)?;
+            Ok(None::<()>)
+        });
+        found.map(drop)
+    }
+
+    /// Looks at the files behind `number` in order, until something is found.
+    fn later<T>(
+        &self,
+        number: u64,
+        look: impl Fn(u64, PathBuf, Box<dyn File>) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        'listed: for _ in 0..LISTINGS {
+            let files = file::list(&*self.fs, &self.dir)?.files;
+            for later in files.into_iter().filter(|&file| file > number) {
+                let path = file::path(&self.dir, later);
+                let opened = match self.fs.open(&path, Access::Read) {
+                    // One that was not begun; whoever writes the log gave it another name.
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => continue 'listed,
+                    opened => opened.map_err(Error::io("open", &path))?,
+                };
+                if let Some(found) = look(later, path, opened)? {
+                    return Ok(Some(found));
+                }
+            }
+            return Ok(None);
         }
-        Ok(())
+        let reason = format!("the files of {} get other names time and again", self.dir.display());
+        Err(Error::Unavailable { reason })
     }
 }
 

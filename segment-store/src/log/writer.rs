@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use connector_api::env::{Access, CrashPoints, File, FileSystem};
 
+use super::ahead::Ahead;
 use super::durable::Durable;
 use super::file::{self, FIRST, FileHeader, FileId};
 use super::frame::{Buffer, HEADER, Payload, Place, Sealed};
@@ -20,16 +21,12 @@ pub(crate) enum Start {
     NewFile,
 }
 
-/// What is copied to save a write.
-const SMALL: usize = 64 * 1024;
-
-/// The first number of the spares that are made ahead.
-const SPARES: u64 = 1 << 62;
+/// About how much of a frame is written before the disk begins with it: 512 KiB.
+const PIECE: usize = 512 << 10;
 
 /// Appends frames, one at a time.
 #[derive(Debug)]
 pub(crate) struct LogWriter {
-    fs: Arc<dyn FileSystem>,
     dir: PathBuf,
     store: u128,
     incarnation: u32,
@@ -38,8 +35,7 @@ pub(crate) struct LogWriter {
     crash: CrashPoints,
     position: Position,
     open: Option<Box<dyn File>>,
-    /// The greatest number that a file ever had.
-    newest: u64,
+    ahead: Arc<Ahead>,
     durable: Durable,
 }
 
@@ -55,6 +51,8 @@ pub(crate) struct Setup {
     /// Whether a frame is synced before it counts.
     pub(crate) syncs: bool,
     pub(crate) crash: CrashPoints,
+    /// Where its files come from.
+    pub(crate) ahead: Arc<Ahead>,
 }
 
 impl LogWriter {
@@ -65,36 +63,21 @@ impl LogWriter {
         last: Option<FramePlace>,
         start: Start,
     ) -> Result<Self> {
-        let Setup { fs, dir, store, incarnation, file_size, syncs, crash } = setup;
-        let listed = file::list(&*fs, &dir)?;
-        for path in &listed.unfinished {
-            file::remove(&*fs, path)?;
-        }
-        let newest = listed.files.last().copied().unwrap_or(0).max(position.file);
+        let Setup { fs, dir, store, incarnation, file_size, syncs, crash, ahead } = setup;
+        ahead.restart(position.file, position.at)?;
         let durable = Durable::open(&*fs, &dir)?;
-        let mut writer = Self {
-            fs,
-            dir,
-            store,
-            incarnation,
-            file_size,
-            syncs,
-            crash,
-            position,
-            open: None,
-            newest,
-            durable,
-        };
+        let mut writer =
+            Self { dir, store, incarnation, file_size, syncs, crash, position, open: None, ahead, durable };
         if let Start::Continue = start {
             let path = file::path(&writer.dir, position.file);
-            let open = writer.fs.open(&path, Access::ReadWrite).map_err(Error::io("open", &path))?;
+            let open = fs.open(&path, Access::ReadWrite).map_err(Error::io("open", &path))?;
             // Whoever wrote these may have failed to sync them, and the system forgets that it did.
             let header = FramePlace { file: position.file, at: 0, length: FIRST as u32 };
             for place in [Some(header), last.filter(|last| last.file == position.file)].into_iter().flatten()
             {
                 rewrite(&*open, &path, place)?;
             }
-            writer.fs.sync_dir(&writer.dir).map_err(Error::io("sync", &writer.dir))?;
+            fs.sync_dir(&writer.dir).map_err(Error::io("sync", &writer.dir))?;
             writer.open = Some(open);
         }
         writer.durable.tell(position.next - 1);
@@ -106,10 +89,14 @@ impl LogWriter {
         self.position
     }
 
-    /// Writes a frame; it is durable when this returns.
+    /// Writes a frame; it is durable when this returns. `under_way` is called when the disk has begun.
     ///
     /// After an error the writer must not be used again: open another one with [`Start::NewFile`].
-    pub(crate) fn append(&mut self, buffer: Buffer) -> Result<(FramePlace, Payload)> {
+    pub(crate) fn append(
+        &mut self,
+        buffer: Buffer,
+        under_way: impl FnOnce(),
+    ) -> Result<(FramePlace, Payload)> {
         let size = (HEADER + buffer.len()) as u64;
         let file = match self.open.take() {
             Some(file) if self.position.at + size <= self.file_size => file,
@@ -121,7 +108,10 @@ impl LogWriter {
             buffer.seal(place, self.position.next, self.position.previous, self.incarnation);
         let path = || file::path(&self.dir, self.position.file);
         self.crash.hit("segment-log/before-write");
-        write(&*file, &head, &payload, self.position.at).map_err(|e| Error::io("write", &path())(e))?;
+        let parts: Vec<&[u8]> =
+            std::iter::once(&head[..]).chain(payload.parts().map(|part| &part[..])).collect();
+        write(&*file, &parts, self.position.at, self.syncs).map_err(|e| Error::io("write", &path())(e))?;
+        under_way();
         self.crash.hit("segment-log/before-sync");
         if self.syncs {
             file.sync_data().map_err(|e| Error::io("sync", &path())(e))?;
@@ -141,16 +131,7 @@ impl LogWriter {
     }
 
     fn next_file(&mut self) -> Result<Box<dyn File>> {
-        let number = self.newest + 1;
-        let spare = match file::list(&*self.fs, &self.dir)?.spares.first() {
-            Some(&spare) => spare,
-            None => {
-                file::make_spare(&*self.fs, &self.dir, number, self.file_size)?;
-                number
-            }
-        };
-        let opened = file::take_spare(&*self.fs, &self.dir, spare, number)?;
-        self.newest = number;
+        let (number, opened) = self.ahead.take()?;
         self.crash.hit("segment-log/after-begin");
         let id = FileId { store: self.store, number };
         let Position { next, previous, .. } = self.position;
@@ -160,41 +141,22 @@ impl LogWriter {
         (self.position.file, self.position.at) = (number, FIRST);
         Ok(opened)
     }
-
-    /// Makes spares until there are `wanted`. Costs as much writing as the files are large.
-    pub(crate) fn prepare(fs: &dyn FileSystem, dir: &Path, wanted: usize, file_size: u64) -> Result<()> {
-        let listed = file::list(fs, dir)?;
-        // Numbers of spares only tell them apart; these never meet those of files.
-        let first = listed.spares.last().map_or(SPARES, |&newest| (newest + 1).max(SPARES));
-        let missing = wanted.saturating_sub(listed.spares.len()) as u64;
-        for number in first..first + missing {
-            file::make_spare(fs, dir, number, file_size)?;
-        }
-        Ok(())
-    }
 }
 
-/// Writes a frame: the header with the first part, if that is small, since each write costs something.
-fn write(file: &dyn File, head: &[u8], payload: &Payload, mut at: u64) -> std::io::Result<()> {
-    let mut parts = payload.parts();
-    match parts.next() {
-        Some(first) if first.len() <= SMALL => {
-            let bytes = [head, first].concat();
-            file.write_all_at(&bytes, at)?;
-            at += bytes.len() as u64;
+/// Writes a frame piece by piece. If it is to be synced, the disk takes one piece while the next one is copied.
+fn write(file: &dyn File, mut parts: &[&[u8]], mut at: u64, syncs: bool) -> std::io::Result<()> {
+    while !parts.is_empty() {
+        let (mut count, mut length) = (0, 0);
+        while let Some(part) = parts.get(count).filter(|_| length < PIECE) {
+            (count, length) = (count + 1, length + part.len());
         }
-        first => {
-            file.write_all_at(head, at)?;
-            at += head.len() as u64;
-            if let Some(first) = first {
-                file.write_all_at(first, at)?;
-                at += first.len() as u64;
-            }
+        let (piece, rest) = parts.split_at(count);
+        file.write_parts_at(piece, at)?;
+        // A small frame is sooner synced than begun to be.
+        if syncs && length >= PIECE {
+            file.start_sync(at, length as u64);
         }
-    }
-    for part in parts {
-        file.write_all_at(part, at)?;
-        at += part.len() as u64;
+        (parts, at) = (rest, at + length as u64);
     }
     Ok(())
 }

@@ -168,6 +168,10 @@ impl StoreClient for Store {
         self.container.append(segment, append).await
     }
 
+    fn has_room(&self, bytes: usize) -> bool {
+        self.container.has_room(bytes)
+    }
+
     async fn attribute(&self, segment: &SegmentName, attribute: u128) -> Result<Option<i64>> {
         self.container.query(|state| Ok(state.segment(segment)?.1.attributes.get(&attribute).copied())).await
     }

@@ -49,6 +49,16 @@ pub fn paths(fs: &SimFs, end: &str) -> Vec<String> {
     all.filter(|path| path.ends_with(end)).collect()
 }
 
+/// The files of the log that were begun, without the one that is ready to be.
+pub fn logs(fs: &SimFs) -> Vec<String> {
+    let is_begun = |path: &String| {
+        let (name, bytes) = (path.rsplit('/').next().unwrap(), fs.content(path).unwrap());
+        let number = u64::from_str_radix(name.trim_end_matches(".log"), 16).unwrap();
+        bytes.starts_with(b"CSDKSLOG") && bytes[26..34] == number.to_le_bytes()
+    };
+    paths(fs, ".log").into_iter().filter(is_begun).collect()
+}
+
 /// Changes a file of a store that nobody has open.
 pub fn damage(fs: &SimFs, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = fs.content(path).unwrap();

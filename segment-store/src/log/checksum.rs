@@ -1,0 +1,75 @@
+//! Checksums of bytes that are put together from parts.
+
+/// CRC-32C's polynomial, its lowest power in the highest bit.
+const POLYNOMIAL: u32 = 0x82f6_3b78;
+/// The polynomial 1.
+const ONE: u32 = 1 << 31;
+/// What appending `2^n` bytes multiplies by: x to the power of `8 * 2^n`.
+const SHIFTS: [u32; 32] = shifts();
+
+/// The product of two polynomials, modulo CRC-32C's.
+const fn multiply(a: u32, mut b: u32) -> u32 {
+    let (mut product, mut bit) = (0, ONE);
+    while bit != 0 {
+        if a & bit != 0 {
+            product ^= b;
+        }
+        bit >>= 1;
+        b = if b & 1 == 0 { b >> 1 } else { b >> 1 ^ POLYNOMIAL };
+    }
+    product
+}
+
+const fn shifts() -> [u32; 32] {
+    let mut shifts = [ONE >> 8; 32];
+    let mut n = 1;
+    while n < shifts.len() {
+        shifts[n] = multiply(shifts[n - 1], shifts[n - 1]);
+        n += 1;
+    }
+    shifts
+}
+
+/// Puts checksums together: one multiplication for each bit that is set in a length, as zlib's `crc32_combine` does, and one altogether where
+/// lengths repeat. That of the crate `crc32c` squares matrices, which takes as long as summing tens of kilobytes.
+#[derive(Debug)]
+pub(super) struct Combiner {
+    /// What appending so many bytes multiplies by.
+    last: (u32, u32),
+}
+
+impl Default for Combiner {
+    fn default() -> Self {
+        Self { last: (0, ONE) }
+    }
+}
+
+impl Combiner {
+    /// The CRC-32C of bytes whose first part has the checksum `first`, and whose second part, of `length` bytes, has the checksum `second`.
+    pub(super) fn combine(&mut self, first: u32, second: u32, length: u32) -> u32 {
+        if self.last.0 != length {
+            let bits = (0..32).filter(|bit| length & 1 << bit != 0);
+            self.last = (length, bits.fold(ONE, |shift, bit| multiply(SHIFTS[bit as usize], shift)));
+        }
+        multiply(self.last.1, first) ^ second
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_of_two_parts_is_that_of_the_whole() {
+        let bytes: Vec<u8> = (0..70_000_u32).map(|n| (n * 7 % 251) as u8).collect();
+        let whole = crc32c::crc32c(&bytes);
+        for at in [0, 1, 2, 255, 4096, 4464, 65_535, 69_999, 70_000] {
+            let (first, second) = bytes.split_at(at);
+            let (first, second, length) =
+                (crc32c::crc32c(first), crc32c::crc32c(second), second.len() as u32);
+            let mut combiner = Combiner::default();
+            assert_eq!(combiner.combine(first, second, length), whole, "split at {at}");
+            assert_eq!(combiner.combine(first, second, length), whole, "split at {at}, once more");
+        }
+    }
+}
