@@ -18,7 +18,6 @@ mod crash_points;
 mod factory;
 mod ids;
 mod keeper;
-mod lanes;
 pub mod metrics;
 mod routing;
 mod sweep;

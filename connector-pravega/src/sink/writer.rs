@@ -8,19 +8,18 @@ use connector_api::sink::{CommittingWriter, Flush, SinkWriter, WriterContext};
 use connector_api::{Batch, Error, MessageBatch, Result, RowBatch};
 use segment_store::client::StoreClient;
 use segment_store::model::TransactionState;
-use segment_store::{TransactionId, WriterId};
+use segment_store::{EventWriter, TransactionId, WriterId, WriterOptions};
 
 use super::committable::PravegaCommittable;
 use super::config::{DeliveryGuarantee, SinkConfig};
 use super::ids::Label;
 use super::keeper::{Keeper, Keepers};
-use super::lanes::Lanes;
 use super::open;
 use super::routing::Router;
 use crate::error::failed;
 
-/// About how much is appended at once.
-const BATCH: u64 = 256 << 10;
+/// About how much is appended to a segment at once, in bytes, unless the log's files are small.
+const BLOCK: u64 = 256 << 10;
 /// How often a transaction is begun anew because the stream was scaled meanwhile.
 const BEGINS: u32 = 100;
 
@@ -33,7 +32,7 @@ pub(crate) struct PravegaWriter {
     client: Option<Arc<dyn StoreClient>>,
     router: Router,
     writer: WriterId,
-    lanes: Option<Lanes>,
+    events: Option<EventWriter>,
     /// For exactly once.
     transactions: Option<Transactions>,
 }
@@ -62,32 +61,33 @@ impl PravegaWriter {
         // No two writers that ever were have one id: what a dead one wrote is none of this one's business.
         let writer = WriterId(u128::from(env.random.next_u64()) << 64 | u128::from(env.random.next_u64()));
         let router = Router::new(config.key.clone(), env.random.next_u64());
-        Ok(Self { env, config, client: Some(client), router, writer, lanes: None, transactions })
+        Ok(Self { env, config, client: Some(client), router, writer, events: None, transactions })
     }
 
     /// The way into the stream; begins a transaction if it takes one and there is none.
-    async fn lanes(&mut self) -> Result<&mut Lanes> {
-        let lanes = match self.lanes.take() {
-            Some(lanes) => lanes,
+    async fn events(&mut self) -> Result<&mut EventWriter> {
+        let events = match self.events.take() {
+            Some(events) => events,
             None => self.begin().await?,
         };
-        Ok(self.lanes.insert(lanes))
+        Ok(self.events.insert(events))
     }
 
-    async fn begin(&mut self) -> Result<Lanes> {
+    async fn begin(&mut self) -> Result<EventWriter> {
         let client = self
             .client
             .clone()
             .ok_or_else(|| Error::contract("host", "used a pravega writer that is closed"))?;
         let stream = &self.config.stream;
-        let batch =
-            usize::try_from(BATCH.min(self.config.at.options.log_file_size / 8)).unwrap_or(usize::MAX);
+        let block = BLOCK.min(self.config.at.options.log_file_size / 8);
+        let options =
+            WriterOptions { block: usize::try_from(block).unwrap_or(usize::MAX), ..WriterOptions::default() };
+        let Some(transactions) = &mut self.transactions else {
+            let events = EventWriter::open(client, self.env.clone(), stream.clone(), self.writer, options);
+            return events.await.map_err(failed("write to", stream));
+        };
         let look = || async { client.stream(stream).await.map_err(failed("ask for", stream)) };
         let mut info = look().await?;
-        let lanes = |transaction, segments| {
-            Lanes::new(client.clone(), stream.clone(), transaction, self.writer, segments, batch)
-        };
-        let Some(transactions) = &mut self.transactions else { return Ok(lanes(None, info.current)) };
         for _ in 0..BEGINS {
             let label = transactions.next.to_string();
             transactions.next.count += 1;
@@ -98,7 +98,8 @@ impl PravegaWriter {
             if after.current == info.current {
                 transactions.keeper.keep(stream, id);
                 self.env.crash.hit("pravega-writer/after-begin");
-                return Ok(lanes(Some(id), after.current));
+                let (env, stream) = (self.env.clone(), stream.clone());
+                return Ok(EventWriter::in_transaction(client, env, stream, id, after.current, options));
             }
             client.abort(stream, id).await.map_err(failed("abort a transaction in", stream))?;
             info = after;
@@ -108,9 +109,9 @@ impl PravegaWriter {
     }
 
     /// Everything is durable, and the store says that the transaction is open: from here on it can be committed by anybody who knows its name.
-    async fn prepare(&mut self, mut lanes: Lanes, id: TransactionId) -> Result<()> {
+    async fn prepare(&mut self, mut events: EventWriter, id: TransactionId) -> Result<()> {
         self.env.crash.hit("pravega-writer/before-flush");
-        lanes.flush().await?;
+        events.flush().await.map_err(failed("write to", &self.config.stream))?;
         self.env.crash.hit("pravega-writer/after-flush");
         let (Some(client), Some(transactions)) = (&self.client, &mut self.transactions) else {
             return Ok(());
@@ -151,7 +152,7 @@ impl connector_api::error::ConnectorError for Ended {
 impl SinkWriter<MessageBatch> for PravegaWriter {
     async fn write(&mut self, batch: Batch<MessageBatch>) -> Result<()> {
         let stream = self.config.stream.clone();
-        self.lanes().await?;
+        self.events().await?;
         for row in 0..batch.rows.rows() {
             let row = batch.rows.get(row);
             let Some(value) = row.value else {
@@ -159,25 +160,24 @@ impl SinkWriter<MessageBatch> for PravegaWriter {
                 return Err(Error::data(format!("a row for {stream}"), None, reason));
             };
             let position = self.router.position(row, &stream)?;
-            self.lanes().await?.push(position, value).await?;
+            let events = self.events().await?;
+            let number = events.last_number().map_or(0, |last| last + 1);
+            events.write(number, position, value).await.map_err(|e| failed("write to", &stream)(e))?;
         }
-        self.lanes().await?.send_all().await
+        self.events().await?.send_all().await.map_err(failed("write to", &stream))
     }
 
     async fn flush(&mut self, _: Flush) -> Result<()> {
-        match self.lanes.take() {
-            None => Ok(()),
-            Some(mut lanes) => match lanes.transaction() {
-                Some(id) => self.prepare(lanes, id).await,
-                None => {
-                    self.env.crash.hit("pravega-writer/before-flush");
-                    lanes.flush().await?;
-                    self.env.crash.hit("pravega-writer/after-flush");
-                    self.lanes = Some(lanes);
-                    Ok(())
-                }
-            },
+        let Some(mut events) = self.events.take() else { return Ok(()) };
+        if let Some(id) = events.transaction() {
+            return self.prepare(events, id).await;
         }
+        self.env.crash.hit("pravega-writer/before-flush");
+        let flushed = events.flush().await;
+        self.events = Some(events);
+        flushed.map_err(failed("write to", &self.config.stream))?;
+        self.env.crash.hit("pravega-writer/after-flush");
+        Ok(())
     }
 
     /// What is open is neither committed nor aborted: the sweep of the next attempt does it, or its lease.
@@ -191,7 +191,7 @@ impl SinkWriter<MessageBatch> for PravegaWriter {
 
 impl PravegaWriter {
     fn leave(&mut self) {
-        let open = self.lanes.take().and_then(|lanes| lanes.transaction());
+        let open = self.events.take().and_then(|events| events.transaction());
         if let (Some(id), Some(transactions)) = (open, &self.transactions) {
             transactions.keeper.forget(&self.config.stream, id);
         }
