@@ -119,7 +119,7 @@ impl Core {
 
     fn append(&mut self, name: &SegmentName, append: &Appended, bytes: &Summed) -> Result<Ack> {
         let (key, segment) = self.state.segment(name)?;
-        let last = segment.attributes.get(&append.writer.0).copied();
+        let last = segment.attributes.get(append.writer.0);
         let (length, sealed) = (segment.length, segment.is_sealed);
         if last.is_some_and(|last| append.event <= last) {
             return Ok(Ack { outcome: self.settled(), end: length, is_repeated: true });

@@ -68,6 +68,10 @@ impl Extents {
         {
             last.length += extent.length;
         } else {
+            if self.0.is_empty() {
+                // Most segments at rest have one.
+                self.0.reserve_exact(1);
+            }
             self.0.push_back(extent);
         }
     }

@@ -9,6 +9,7 @@
 //! when a frame can't be written, the state goes back to the last one that was.
 
 mod append;
+mod attributes;
 mod cache;
 mod commit;
 mod extents;

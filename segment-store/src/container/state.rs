@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use super::attributes::Attributes;
 use super::extents::{Extent, Extents, Location};
 use super::record::{Append, Op, Run, SegmentKey};
 use crate::error::{Error, Result};
@@ -19,14 +20,14 @@ pub const MAX_ATTRIBUTES: usize = 100_000;
 /// A segment's bytes and attributes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Segment {
-    pub(crate) name: SegmentName,
+    pub(crate) name: Arc<SegmentName>,
     /// What lies before it was truncated.
     pub(crate) start: u64,
     /// Its end, with what is not durable yet.
     pub(crate) length: u64,
     pub(crate) is_sealed: bool,
     pub(crate) extents: Extents,
-    pub(crate) attributes: BTreeMap<u128, i64>,
+    pub(crate) attributes: Attributes,
     /// What readers may see: its end and whether it is sealed, as far as they are durable.
     #[serde(skip)]
     pub(crate) visible: Visible,
@@ -60,7 +61,7 @@ pub(crate) struct State {
     /// The opening that wrote last.
     pub(crate) incarnation: u32,
     #[serde(skip)]
-    names: HashMap<SegmentName, SegmentKey>,
+    names: HashMap<Arc<SegmentName>, SegmentKey>,
 }
 
 /// Where the frames are that hold bytes of segments.
@@ -168,7 +169,7 @@ impl State {
         expected: Option<i64>,
     ) -> Result<SegmentKey> {
         let (key, segment) = self.segment(name)?;
-        let found = segment.attributes.get(&attribute).copied();
+        let found = segment.attributes.get(attribute);
         if found != expected {
             let segment = Box::new(name.clone());
             return Err(Error::Attribute { segment, attribute, expected, found });
@@ -199,8 +200,8 @@ impl State {
                 if let Some(segment) = self.segments.get_mut(segment) {
                     match value {
                         Some(value) => segment.attributes.insert(*attribute, *value),
-                        None => segment.attributes.remove(attribute),
-                    };
+                        None => segment.attributes.remove(*attribute),
+                    }
                 }
             }
             Op::Moved { object, length, runs } => self.moved(*object, *length, runs),
@@ -214,8 +215,9 @@ impl State {
             SegmentEffect::Create(name) => {
                 let key = SegmentKey(self.next_segment);
                 self.next_segment += 1;
+                let name = Arc::new(name.clone());
                 self.names.insert(name.clone(), key);
-                self.segments.insert(key, Segment::new(name.clone()));
+                self.segments.insert(key, Segment::new(name));
             }
             SegmentEffect::Seal(name) => {
                 if let Some((key, segment)) = self.segment_mut(name) {
@@ -317,14 +319,14 @@ pub(crate) struct InUse {
 }
 
 impl Segment {
-    fn new(name: SegmentName) -> Self {
+    fn new(name: Arc<SegmentName>) -> Self {
         Self {
             name,
             start: 0,
             length: 0,
             is_sealed: false,
             extents: Extents::default(),
-            attributes: BTreeMap::new(),
+            attributes: Attributes::default(),
             visible: Visible::default(),
             waiters: None,
         }

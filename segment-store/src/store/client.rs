@@ -156,7 +156,7 @@ impl StoreClient for Store {
                 let found = state.streams.stream(stream)?;
                 let written = |(id, record): (SegmentId, &crate::model::SegmentRecord)| {
                     let (_, segment) = state.segment(&name(stream, id)).ok()?;
-                    let event = *segment.attributes.get(&writer.0)?;
+                    let event = segment.attributes.get(writer.0)?;
                     Some(Written { segment: id, range: record.range, event })
                 };
                 Ok(found.segments().filter_map(written).collect())
@@ -173,7 +173,7 @@ impl StoreClient for Store {
     }
 
     async fn attribute(&self, segment: &SegmentName, attribute: u128) -> Result<Option<i64>> {
-        self.container.query(|state| Ok(state.segment(segment)?.1.attributes.get(&attribute).copied())).await
+        self.container.query(|state| Ok(state.segment(segment)?.1.attributes.get(attribute))).await
     }
 
     async fn set_attribute(
