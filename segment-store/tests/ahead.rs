@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use segment_store::{Store, StoreOptions};
-use support::events::{check, fill, logs, made, paths, write};
+use support::events::{check, logs, made, paths, write};
 use support::{env, open, small};
 use testkit::fs::{Fault, OpKind, PowerCut, Rule, SimFs};
 use testkit::sim;
@@ -25,7 +25,7 @@ async fn to_the_next_file(fs: &SimFs, store: &Store, mut number: i64) -> i64 {
 
 /// Options under which nothing but the next file is made while events are appended.
 fn quiet() -> StoreOptions {
-    StoreOptions { log_files: 10, snapshot_every: 1 << 40, ..small() }
+    StoreOptions { log_files: 100, snapshot_every: 1 << 40, ..small() }
 }
 
 async fn quiet_store(fs: &SimFs) -> Store {
@@ -68,25 +68,17 @@ fn what_could_not_be_made_ready_is_made_when_it_is_needed() {
 }
 
 #[test]
-fn a_store_that_is_opened_again_and_again_has_no_more_files_for_it() {
+fn a_store_that_dies_again_and_again_has_no_more_files_for_it() {
     sim::run(async {
         let mut fs = SimFs::new();
         drop(quiet_store(&fs).await);
         let (mut number, mut most) = (0, 0);
-        for opened in 0..12 {
+        for _ in 0..12 {
             fs = fs.process_crash();
             let store = Store::open(env(&fs, 1), "s", quiet()).await.unwrap();
-            if opened < 3 {
-                number = to_the_next_file(&fs, &store, number).await;
-            } else {
-                fill(&store, number, number + 1).await;
-                number += 1;
-            }
+            number = to_the_next_file(&fs, &store, number).await;
             tokio::time::sleep(Duration::from_secs(1)).await;
             check(&store, number).await;
-            if opened % 2 == 0 {
-                store.close().await.unwrap();
-            }
             let empty = (paths(&fs, ".log").len() + paths(&fs, ".spare").len()) - logs(&fs).len();
             most = most.max(empty);
         }
