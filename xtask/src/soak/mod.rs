@@ -71,11 +71,16 @@ impl Arguments {
         let usual = match self.name {
             Name::KillS3 => 128,
             Name::KillParquet => 32,
+            Name::KillStorePipelines => 48,
             _ => 16,
         };
         let bytes = (self.mib_per_round.unwrap_or(usual) << 20) * u64::from(self.rounds.max(1));
-        // A round over a server that waits for a commit reads on meanwhile.
-        if self.name == Name::KillS3 { bytes.max(256 << 20) } else { bytes }
+        // A round that waits for a commit reads on meanwhile.
+        bytes.max(match self.name {
+            Name::KillS3 => 256 << 20,
+            Name::KillStorePipelines => 768 << 20,
+            _ => 0,
+        })
     }
 
     /// As a person would type it.
@@ -105,6 +110,7 @@ pub(crate) fn small() -> Vec<Arguments> {
         small(Name::KillParquet, 4),
         small(Name::KillS3, 3),
         small(Name::KillStore, 10),
+        small(Name::KillStorePipelines, 6),
     ]
 }
 
