@@ -11,7 +11,7 @@ pub(crate) enum Attributes {
     #[default]
     None,
     One(Box<(u128, i64)>),
-    Many(Box<BTreeMap<u128, i64>>),
+    Many(BTreeMap<u128, i64>),
 }
 
 impl Attributes {
@@ -35,7 +35,7 @@ impl Attributes {
         match self {
             Self::None => *self = Self::One(Box::new((attribute, value))),
             Self::One(one) if one.0 == attribute => one.1 = value,
-            Self::One(one) => *self = Self::Many(Box::new([**one, (attribute, value)].into())),
+            Self::One(one) => *self = Self::Many([**one, (attribute, value)].into()),
             Self::Many(all) => drop(all.insert(attribute, value)),
         }
     }
@@ -55,7 +55,7 @@ impl From<BTreeMap<u128, i64>> for Attributes {
         match (all.len(), all.first_key_value()) {
             (0, _) | (_, None) => Self::None,
             (1, Some((&attribute, &value))) => Self::One(Box::new((attribute, value))),
-            _ => Self::Many(Box::new(all)),
+            _ => Self::Many(all),
         }
     }
 }
@@ -65,7 +65,7 @@ impl From<Attributes> for BTreeMap<u128, i64> {
         match attributes {
             Attributes::None => Self::new(),
             Attributes::One(one) => [*one].into(),
-            Attributes::Many(all) => *all,
+            Attributes::Many(all) => all,
         }
     }
 }
