@@ -31,7 +31,7 @@ pub struct StoreOptions {
     pub log_files: usize,
     /// How many empty files are kept, besides the one that the log goes on in next: 1.
     pub spare_files: usize,
-    /// The most that is written and synced at once, but for a larger append: 3 MiB.
+    /// The most that is written and synced at once, but for a larger append: 3 MiB. Half of [`log_file_size`](Self::log_file_size), if that is less.
     pub frame_size: usize,
     /// How much of what was written last is kept in memory for readers: 4 MiB. More costs the writer: memory that comes around
     /// late has left the processor's caches.
@@ -65,14 +65,32 @@ impl StoreOptions {
         if self.log_file_size < 64 * 1024 {
             return Err(Error::invalid("log_file_size", "must be at least 64 KiB"));
         }
-        if self.frame_size == 0 || self.frame_size as u64 > self.log_file_size / 2 {
-            return Err(Error::invalid("frame_size", "must be above 0 and at most half of log_file_size"));
+        if self.frame_size == 0 {
+            return Err(Error::invalid("frame_size", "must be above 0"));
         }
         Ok(())
+    }
+
+    /// The most that is put into one frame, but for a larger append.
+    pub(crate) fn max_frame(&self) -> usize {
+        usize::try_from(self.log_file_size / 2).unwrap_or(usize::MAX).min(self.frame_size)
     }
 
     /// The most bytes that one append may bring.
     pub(crate) fn max_append(&self) -> usize {
         usize::try_from(self.log_file_size / 2).unwrap_or(usize::MAX).min(MAX_EVENT + 8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_is_at_most_half_of_a_small_file() {
+        let options = StoreOptions { log_file_size: 4 << 20, ..StoreOptions::default() };
+        options.check().unwrap();
+        assert_eq!(options.max_frame(), 2 << 20);
+        assert_eq!(StoreOptions::default().max_frame(), 3 << 20);
     }
 }

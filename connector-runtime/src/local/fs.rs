@@ -197,6 +197,27 @@ mod tests {
     }
 
     #[test]
+    fn many_parts_are_written_one_behind_the_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("parts");
+        // More than the kernel takes at once, empty ones among them, some larger than a pipe.
+        let parts: Vec<Vec<u8>> =
+            (0..2500).map(|n: usize| vec![n as u8; if n % 1000 == 7 { 300_000 } else { n % 5 }]).collect();
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        let file = LocalFs.open(&path, Access::CreateNew).unwrap();
+        file.write_parts_at(&parts, 11).unwrap();
+        file.start_sync(0, 1 << 20);
+        file.write_parts_at(&[], 3).unwrap();
+        file.write_parts_at(&[b"", b"ab", b""], 3).unwrap();
+        file.sync_data().unwrap();
+        let content = read(&LocalFs, &path);
+        assert_eq!(content[..11], *b"\0\0\0ab\0\0\0\0\0\0");
+        assert_eq!(content[11..], parts.concat());
+        let only_read = LocalFs.open(&path, Access::Read).unwrap();
+        assert!(only_read.write_parts_at(&[b"x"], 0).is_err());
+    }
+
+    #[test]
     fn a_copy_of_a_source_that_is_too_short_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let (a, b) = (dir.path().join("a"), dir.path().join("b"));

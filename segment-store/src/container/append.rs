@@ -72,7 +72,7 @@ impl Ack {
 impl Container {
     /// Whether there is room for an append, as far as that is known.
     pub(crate) fn has_room(&self, length: usize) -> bool {
-        self.core().has_room(length, self.options.frame_size)
+        self.core().has_room(length, self.options.max_frame())
     }
 
     /// Appends to a segment. Returns when the append has its place; appends that were given their places one after the other become durable
@@ -89,7 +89,7 @@ impl Container {
             let room = {
                 let mut core = self.core();
                 match core.status {
-                    Status::Open if core.has_room(length, self.options.frame_size) => {
+                    Status::Open if core.has_room(length, self.options.max_frame()) => {
                         let ack = core.append(segment, &append, &bytes)?;
                         self.start_commit_of(core);
                         return Ok(ack);
