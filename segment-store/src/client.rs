@@ -16,6 +16,7 @@
 //! | [`read`](StoreClient::read) | `getURI`, `READ_SEGMENT`, which is held at the tail |
 //! | [`last_event`](StoreClient::last_event) | `SETUP_APPEND` |
 //! | [`append`](StoreClient::append) | `SETUP_APPEND` once, then `APPEND_BLOCK` and `APPEND_BLOCK_END`, or `CONDITIONAL_APPEND` |
+//! | [`has_room`](StoreClient::has_room) | none: what of the above waits for its answer |
 //! | [`written`](StoreClient::written) | `getEpochSegments` for each epoch, then `SETUP_APPEND` for each segment |
 //! | [`attribute`](StoreClient::attribute), [`set_attribute`](StoreClient::set_attribute) | `GET_SEGMENT_ATTRIBUTE`, `UPDATE_SEGMENT_ATTRIBUTE` |
 //! | [`begin`](StoreClient::begin), [`ping`](StoreClient::ping), [`commit`](StoreClient::commit), [`abort`](StoreClient::abort) | `createTransaction`, `pingTransaction`, `commitTransaction` (then `checkTransactionState` until it is committed), `abortTransaction` |

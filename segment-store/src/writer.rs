@@ -20,7 +20,7 @@ use crate::pool::Pool;
 pub struct WriterOptions {
     /// About how much is appended to a segment at once: 256 KiB.
     pub block: usize,
-    /// How much may wait for its acknowledgement before writing waits: 16 MiB.
+    /// How much may wait for its acknowledgement before writing waits: 16 MiB. Up to as much is kept in empty buffers.
     pub outstanding: usize,
     /// For how long a store that can't write is tried again: 30 s.
     pub patience: Duration,
