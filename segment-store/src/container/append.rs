@@ -8,7 +8,6 @@ use futures::channel::oneshot;
 
 use super::extents::Location;
 use super::record::{APPEND_HEADER, Append};
-use super::state::MAX_ATTRIBUTES;
 use super::{Container, Core, Outcome, Status, wait};
 use crate::error::{Error, Result};
 use crate::id::{SegmentName, WriterId};
@@ -137,13 +136,8 @@ impl Core {
         if let Some(expected) = append.at.filter(|&expected| expected != length) {
             return Err(Error::Condition { segment: name.clone(), expected, length });
         }
-        if last.is_none() && segment.attributes.len() >= MAX_ATTRIBUTES {
-            let what = "the writers of a segment";
-            return Err(Error::Limit {
-                what,
-                given: MAX_ATTRIBUTES as u64 + 1,
-                limit: MAX_ATTRIBUTES as u64,
-            });
+        if last.is_none() {
+            segment.attributes.check_room("the writers of a segment")?;
         }
         let record = Append {
             segment: key,

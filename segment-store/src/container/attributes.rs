@@ -4,6 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
+
+/// The most attributes a segment may have: one for each writer that ever wrote to it, and those that were set.
+pub const MAX_ATTRIBUTES: usize = 100_000;
+
 /// Values by attribute.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "BTreeMap<u128, i64>", into = "BTreeMap<u128, i64>")]
@@ -15,7 +20,15 @@ pub(crate) enum Attributes {
 }
 
 impl Attributes {
-    pub(crate) fn len(&self) -> usize {
+    /// Whether there may be one more. `what` names them in the error.
+    pub(crate) fn check_room(&self, what: &'static str) -> Result<()> {
+        if self.len() < MAX_ATTRIBUTES {
+            return Ok(());
+        }
+        Err(Error::Limit { what, given: MAX_ATTRIBUTES as u64 + 1, limit: MAX_ATTRIBUTES as u64 })
+    }
+
+    fn len(&self) -> usize {
         match self {
             Self::None => 0,
             Self::One(_) => 1,

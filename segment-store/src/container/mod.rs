@@ -44,6 +44,7 @@ use crate::model::StreamOp;
 use crate::options::StoreOptions;
 
 pub use append::{Ack, Appended};
+pub use attributes::MAX_ATTRIBUTES;
 use cache::FrameCache;
 use files::Files;
 pub use inspect::{Salvaged, StoreStats, Verified};
@@ -53,7 +54,6 @@ use opening::unavailable;
 pub use reading::Read;
 use record::Op;
 pub(crate) use snapshot::dir as snapshot_dir;
-pub use state::MAX_ATTRIBUTES;
 use state::{State, Touched};
 
 /// What becomes of a frame, for everybody who waits for it.

@@ -14,9 +14,6 @@ use crate::id::SegmentName;
 use crate::log::FramePlace;
 use crate::model::{Lengths, SegmentEffect, Streams};
 
-/// The most attributes a segment may have: one for each writer that ever wrote to it, and those that were set.
-pub const MAX_ATTRIBUTES: usize = 100_000;
-
 /// A segment's bytes and attributes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Segment {
@@ -174,13 +171,8 @@ impl State {
             let segment = Box::new(name.clone());
             return Err(Error::Attribute { segment, attribute, expected, found });
         }
-        if found.is_none() && segment.attributes.len() >= MAX_ATTRIBUTES {
-            let what = "the attributes of a segment";
-            return Err(Error::Limit {
-                what,
-                given: MAX_ATTRIBUTES as u64 + 1,
-                limit: MAX_ATTRIBUTES as u64,
-            });
+        if found.is_none() {
+            segment.attributes.check_room("the attributes of a segment")?;
         }
         Ok(key)
     }

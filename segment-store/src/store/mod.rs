@@ -211,3 +211,26 @@ pub struct SegmentHistory {
 fn name(stream: &StreamName, id: SegmentId) -> SegmentName {
     SegmentName::new(stream.clone(), id)
 }
+
+#[cfg(test)]
+mod tests {
+    use testkit::fs::SimFs;
+    use testkit::sim;
+
+    use super::*;
+
+    /// As one that was started before the store was closed, and had to wait.
+    #[test]
+    fn a_late_upkeep_touches_nothing_of_a_closed_store() {
+        sim::run(async {
+            let fs = SimFs::new();
+            let options =
+                StoreOptions { log_file_size: 64 * 1024, spare_files: 2, ..StoreOptions::default() };
+            let store = Store::open(sim::environment(&fs, 1), "s", options).await.unwrap();
+            store.close().await.unwrap();
+            let before = fs.operations();
+            assert!(matches!(store.container.upkeep().await, Err(Error::Closed)));
+            assert_eq!(fs.operations(), before);
+        });
+    }
+}

@@ -18,7 +18,7 @@ use connector_api::{Batch, MessageBatch};
 use segment_store::client::StoreClient;
 use segment_store::model::TransactionState;
 use segment_store::{KeyRange, TransactionId};
-use testkit::fs::SimFs;
+use testkit::fs::{Fault, OpKind, Rule, SimFs};
 use testkit::sim;
 
 use super::committer::PravegaCommitter;
@@ -162,5 +162,53 @@ fn keys_stay_in_order_when_the_stream_is_scaled_while_it_is_written() {
                 assert!(before.is_none_or(|before| before < rest), "{guarantee:?}: {row} behind {before:?}");
             }
         });
+    }
+}
+
+/// A disk that fails, or is full for a while: what was taken is not written twice, and what was not is written, in order.
+#[test]
+fn a_store_that_can_t_write_is_tried_again() {
+    for guarantee in [DeliveryGuarantee::AtLeastOnce, DeliveryGuarantee::ExactlyOnce] {
+        for (fault, nth) in (1..12).flat_map(|nth| [(Fault::Eio, nth), (Fault::NoSpace, nth)]) {
+            sim::run(async {
+                let fs = SimFs::new();
+                let env = sim::environment(&fs, 1);
+                let client = opened(&env, 3).await.unwrap();
+                let config = config(guarantee);
+                let (writing, keepers) = (config.clone(), Arc::<Keepers>::default());
+                let mut writer =
+                    PravegaWriter::open(context(&env, 1), writing, keepers.clone()).await.unwrap();
+                let mut committer = PravegaCommitter::new(context(&env, 1), config, keepers);
+                let row = |n: usize| (format!("k{}", n % 10), format!("k{}-{n:04}", n % 10));
+                writer.write(rows((0..100).map(row))).await.unwrap();
+                // Not before a transaction has begun: what begins one is not tried again.
+                let kind = if fault == Fault::Eio { OpKind::Sync } else { OpKind::Write };
+                fs.inject(Rule::on(kind, fault).path_containing(".log").nth(nth));
+                for batch in 1..10 {
+                    writer.write(rows((batch * 100..batch * 100 + 100).map(row))).await.unwrap();
+                }
+                writer.flush(Flush::Checkpoint).await.unwrap();
+                fs.clear_faults();
+                for due in writer.prepare_commit().await.unwrap() {
+                    assert!(matches!(committer.commit(&request(&due)).await, Outcome::Committed));
+                }
+                let mut found = events(&*client).await.unwrap();
+                let mut last = BTreeMap::new();
+                for row in &found {
+                    let (key, rest) = row.split_once('-').unwrap();
+                    let before = last.insert(key.to_owned(), rest.to_owned());
+                    assert!(
+                        before.is_none_or(|before| *before < *rest),
+                        "{guarantee:?} {fault:?} {nth}: {row}"
+                    );
+                }
+                found.sort_by(|a, b| a[3..].cmp(&b[3..]));
+                assert_eq!(
+                    found,
+                    (0..1000).map(|n| row(n).1).collect::<Vec<_>>(),
+                    "{guarantee:?} {fault:?} {nth}"
+                );
+            });
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Writing events to a stream by their routing keys, each exactly once.
 
+mod lane;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use crate::event;
 use crate::id::{SegmentId, SegmentName, StreamName, TransactionId, WriterId};
 use crate::key_range::KeyRange;
 use crate::pool::Pool;
+use lane::{Block, Closed, Lane, Placed};
 
 /// How an event writer works. Sizes in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,19 +80,6 @@ pub struct EventWriter {
     placed: Vec<Vec<Placed>>,
 }
 
-/// A current segment.
-#[derive(Debug)]
-struct Lane {
-    segment: SegmentId,
-    name: SegmentName,
-    range: KeyRange,
-    open: Block,
-    /// As much of it as is appended at once ends here.
-    full: VecDeque<Closed>,
-    /// The last event that was appended.
-    previous: Option<i64>,
-}
-
 /// How far appending came.
 enum Sending {
     Done,
@@ -104,73 +94,6 @@ struct Sent {
     segment: SegmentId,
     block: Closed,
     ack: Ack,
-}
-
-/// Events that are to be appended at once.
-#[derive(Debug, Default)]
-struct Block {
-    bytes: Vec<u8>,
-    events: Vec<Placed>,
-}
-
-/// Events that are appended at once: nothing is added any more.
-#[derive(Debug)]
-struct Closed {
-    bytes: Bytes,
-    events: Vec<Placed>,
-}
-
-/// An event in a block, whose bytes say where it ends.
-#[derive(Clone, Copy, Debug)]
-struct Placed {
-    number: i64,
-    position: f64,
-}
-
-impl Lane {
-    fn new(segment: SegmentId, name: SegmentName, range: KeyRange, previous: Option<i64>) -> Self {
-        let (open, full) = (Block::default(), VecDeque::new());
-        Self { segment, name, range, open, full, previous }
-    }
-
-    /// The number of the first event that is not appended.
-    fn first(&self) -> Option<i64> {
-        let events = self.full.front().map_or(&self.open.events, |block| &block.events);
-        events.first().map(|event| event.number)
-    }
-
-    /// The number of the last event that was written.
-    fn last(&self) -> Option<i64> {
-        let of = |events: &Vec<Placed>| events.last().map(|event| event.number);
-        let waiting = of(&self.open.events).or_else(|| self.full.back().and_then(|block| of(&block.events)));
-        waiting.or(self.previous)
-    }
-
-    /// All events that are not appended, in order, with their bytes.
-    fn take(&mut self) -> impl Iterator<Item = (Placed, Bytes)> {
-        let open = std::mem::take(&mut self.open).close();
-        std::mem::take(&mut self.full).into_iter().chain([open]).flat_map(Closed::each)
-    }
-}
-
-impl Block {
-    fn close(self) -> Closed {
-        Closed { bytes: self.bytes.into(), events: self.events }
-    }
-}
-
-impl Closed {
-    /// Each event with its bytes, header included.
-    fn each(self) -> impl Iterator<Item = (Placed, Bytes)> {
-        let Self { bytes, events } = self;
-        let mut parsed = event::parse(&bytes);
-        // They were framed here.
-        let ranges: Vec<_> = parsed.by_ref().map_while(Result::ok).collect();
-        events
-            .into_iter()
-            .zip(ranges)
-            .map(move |(event, range)| (event, bytes.slice(range.start - event::HEADER..range.end)))
-    }
 }
 
 impl EventWriter {
@@ -340,7 +263,7 @@ impl EventWriter {
             }
             self.acked().await?;
         }
-        self.settled().await
+        self.take_acks().await
     }
 
     /// How much is appended together: a block, and more where it is spread over many segments.
@@ -398,11 +321,11 @@ impl EventWriter {
         let Some(first) = self.sent.front() else { return Ok(()) };
         let outcome = first.ack.durable().await;
         self.settle(outcome).await?;
-        self.settled().await
+        self.take_acks().await
     }
 
     /// Takes note of what was acknowledged by now.
-    async fn settled(&mut self) -> Result<()> {
+    async fn take_acks(&mut self) -> Result<()> {
         while let Some(outcome) = self.sent.front().and_then(|next| next.ack.outcome()) {
             self.settle(outcome).await?;
         }
@@ -586,31 +509,5 @@ impl EventWriter {
         }
         self.is_lost = false;
         Ok(())
-    }
-}
-
-impl Lane {
-    /// Closes the open block, in pieces of about `size`.
-    fn close(&mut self, size: usize, pool: &Pool) {
-        let open = std::mem::take(&mut self.open);
-        if open.events.is_empty() {
-            return;
-        }
-        if open.bytes.len() <= size.saturating_mul(2) {
-            self.full.push_back(Closed { bytes: pool.share(open.bytes), events: open.events });
-            return;
-        }
-        // What a failure put together is more than one append may bring.
-        let mut block = Block::default();
-        for (event, bytes) in open.close().each() {
-            block.bytes.extend_from_slice(&bytes);
-            block.events.push(event);
-            if block.bytes.len() >= size {
-                self.full.push_back(std::mem::take(&mut block).close());
-            }
-        }
-        if !block.events.is_empty() {
-            self.full.push_back(block.close());
-        }
     }
 }
