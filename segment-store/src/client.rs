@@ -16,7 +16,8 @@
 //! | [`read`](StoreClient::read) | `getURI`, `READ_SEGMENT`, which is held at the tail |
 //! | [`last_event`](StoreClient::last_event) | `SETUP_APPEND` |
 //! | [`append`](StoreClient::append) | `SETUP_APPEND` once, then `APPEND_BLOCK` and `APPEND_BLOCK_END`, or `CONDITIONAL_APPEND` |
-//! | [`has_room`](StoreClient::has_room) | none: what of the above waits for its answer |
+//! | [`try_append`](StoreClient::try_append) | the same, unless too much of it waits for its answer |
+//! | [`pool`](StoreClient::pool) | none |
 //! | [`written`](StoreClient::written) | `getEpochSegments` for each epoch, then `SETUP_APPEND` for each segment |
 //! | [`attribute`](StoreClient::attribute), [`set_attribute`](StoreClient::set_attribute) | `GET_SEGMENT_ATTRIBUTE`, `UPDATE_SEGMENT_ATTRIBUTE` |
 //! | [`begin`](StoreClient::begin), [`ping`](StoreClient::ping), [`commit`](StoreClient::commit), [`abort`](StoreClient::abort) | `createTransaction`, `pingTransaction`, `commitTransaction` (then `checkTransactionState` until it is committed), `abortTransaction` |
@@ -36,6 +37,7 @@ use crate::error::Result;
 use crate::id::{SegmentId, SegmentName, StreamName, TransactionId, WriterId};
 use crate::key_range::KeyRange;
 use crate::model::{Mark, TransactionState};
+use crate::pool::Pool;
 
 /// What is known of a stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -174,8 +176,15 @@ pub trait StoreClient: Send + Sync + Debug + 'static {
     /// when the one before has its place, are stored in that order.
     async fn append(&self, segment: &SegmentName, append: Appended) -> Result<Ack>;
 
-    /// Whether an append of so many bytes would probably not wait for room. Whoever has more to do meanwhile asks.
-    fn has_room(&self, bytes: usize) -> bool;
+    /// Appends to a segment, if there is room for it now: [`append`](Self::append) without waiting.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`append`](Self::append).
+    fn try_append(&self, segment: &SegmentName, append: &Appended) -> Result<Option<Ack>>;
+
+    /// Where its writers take their buffers from.
+    fn pool(&self) -> Pool;
 
     /// An attribute of a segment.
     async fn attribute(&self, segment: &SegmentName, attribute: u128) -> Result<Option<i64>>;

@@ -19,6 +19,7 @@ mod pool;
 pub mod reader;
 pub mod routing;
 mod store;
+mod summed;
 mod writer;
 
 pub use container::{Ack, Appended, MAX_ATTRIBUTES, Read, Salvaged, StoreStats, Verified};
@@ -27,6 +28,8 @@ pub use error::{Error, Result};
 pub use id::{MAX_NAME, SegmentId, SegmentName, StreamName, TransactionId, WriterId, check_scope};
 pub use key_range::KeyRange;
 pub use options::{Durability, MAX_EVENT, StoreOptions};
+pub use pool::Pool;
 pub use reader::StreamReader;
 pub use store::{SegmentHistory, Store, salvage, verify};
+pub use summed::Summed;
 pub use writer::{EventWriter, WriterOptions};

@@ -36,6 +36,8 @@ pub struct StoreOptions {
     /// How much of what was written last is kept in memory for readers: 4 MiB. More costs the writer: memory that comes around
     /// late has left the processor's caches.
     pub tail_cache: usize,
+    /// How much empty buffers may take that writers gave back and will fill again: 32 MiB.
+    pub idle_buffers: usize,
     /// How much is logged between two snapshots: 128 MiB. It bounds what recovery replays.
     pub snapshot_every: u64,
     /// How long a writer that notes times may be silent before it no longer holds the stream's watermark back: 60 s.
@@ -51,6 +53,7 @@ impl Default for StoreOptions {
             spare_files: 1,
             frame_size: 3 << 20,
             tail_cache: 4 << 20,
+            idle_buffers: 32 << 20,
             snapshot_every: 128 << 20,
             time_writer_timeout: Duration::from_secs(60),
         }

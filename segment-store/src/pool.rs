@@ -7,14 +7,16 @@ use bytes::Bytes;
 /// What takes less than one part of so many of its buffer is copied out of it.
 const LITTLE: usize = 4;
 
-/// Buffers of about the same size.
-#[derive(Debug)]
-pub(crate) struct Pool(Arc<Mutex<Idle>>);
+/// Buffers that writers take and readers give back: one for all writers of a store, since what one of them gave back last is what the next one
+/// should fill.
+#[derive(Clone, Debug)]
+pub struct Pool(Arc<Mutex<Idle>>);
 
 /// Those that wait to be used again.
 #[derive(Debug)]
 struct Idle {
-    buffers: Vec<Vec<u8>>,
+    /// Those of at least `2^n` bytes and less than `2^(n+1)` at `n`.
+    buffers: Vec<Vec<Vec<u8>>>,
     /// The sum of their capacities.
     bytes: usize,
     /// How much that may be.
@@ -23,22 +25,23 @@ struct Idle {
 
 impl Pool {
     /// Keeps buffers of at most `limit` bytes altogether.
-    pub(crate) fn new(limit: usize) -> Self {
+    pub fn new(limit: usize) -> Self {
         Self(Arc::new(Mutex::new(Idle { buffers: Vec::new(), bytes: 0, limit })))
     }
 
-    /// An empty buffer with room for `capacity` bytes, if possible one that was used before.
-    pub(crate) fn take(&self, capacity: usize) -> Vec<u8> {
+    /// An empty buffer with room for `capacity` bytes, and up to twice as much, if possible one that was used before.
+    pub fn take(&self, capacity: usize) -> Vec<u8> {
+        let class = capacity.next_power_of_two();
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let used = idle.buffers.pop();
+        let used = idle.buffers.get_mut(class.ilog2() as usize).and_then(Vec::pop);
         idle.bytes -= used.as_ref().map_or(0, Vec::capacity);
         drop(idle);
-        used.filter(|used| used.capacity() >= capacity).unwrap_or_else(|| Vec::with_capacity(capacity))
+        used.unwrap_or_else(|| Vec::with_capacity(class))
     }
 
     /// What a buffer holds. The buffer comes back when nobody has any of it; at once, when it holds little: whoever keeps that would keep the whole
     /// buffer.
-    pub(crate) fn share(&self, bytes: Vec<u8>) -> Bytes {
+    pub fn share(&self, bytes: Vec<u8>) -> Bytes {
         let is_little = bytes.len() * LITTLE < bytes.capacity();
         let pooled = Pooled { bytes, idle: Arc::downgrade(&self.0) };
         if is_little { Bytes::copy_from_slice(&pooled.bytes) } else { Bytes::from_owner(pooled) }
@@ -58,13 +61,20 @@ impl AsRef<[u8]> for Pooled {
 
 impl Drop for Pooled {
     fn drop(&mut self) {
-        let Some(idle) = self.idle.upgrade() else { return };
+        let (Some(idle), Some(class)) = (self.idle.upgrade(), self.bytes.capacity().checked_ilog2()) else {
+            return;
+        };
         let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.bytes + self.bytes.capacity() <= idle.limit {
-            self.bytes.clear();
-            idle.bytes += self.bytes.capacity();
-            idle.buffers.push(std::mem::take(&mut self.bytes));
+        if idle.bytes + self.bytes.capacity() > idle.limit {
+            return;
         }
+        self.bytes.clear();
+        idle.bytes += self.bytes.capacity();
+        let class = class as usize;
+        if idle.buffers.len() <= class {
+            idle.buffers.resize_with(class + 1, Vec::new);
+        }
+        idle.buffers[class].push(std::mem::take(&mut self.bytes));
     }
 }
 
@@ -76,7 +86,7 @@ mod tests {
     fn a_buffer_comes_back_when_nobody_reads_it() {
         let pool = Pool::new(1000);
         let mut buffer = pool.take(10);
-        buffer.extend_from_slice(b"abc");
+        buffer.extend_from_slice(b"abcd");
         let memory = buffer.as_ptr();
         let bytes = pool.share(buffer);
         let part = bytes.slice(1..2);
@@ -94,7 +104,7 @@ mod tests {
 
     #[test]
     fn what_is_little_does_not_keep_its_buffer() {
-        let pool = Pool::new(1000);
+        let pool = Pool::new(2000);
         let mut buffer = pool.take(1000);
         buffer.extend_from_slice(b"abc");
         let memory = buffer.as_ptr();
@@ -109,7 +119,15 @@ mod tests {
         let pool = Pool::new(1000);
         let buffers: Vec<Bytes> = (0..3).map(|_| pool.share(vec![1; 400])).collect();
         drop(buffers);
-        let kept = (0..3).filter(|_| pool.take(0).capacity() > 0).count();
+        let kept = (0..3).filter(|_| pool.take(256).capacity() == 400).count();
         assert_eq!(kept, 2);
+    }
+
+    #[test]
+    fn a_buffer_is_as_large_as_it_is_asked_for() {
+        let pool = Pool::new(1 << 20);
+        drop(pool.share(vec![1; 400]));
+        drop(pool.share(vec![1; 4000]));
+        assert_eq!([300, 1, 3000, 200, 0].map(|asked| pool.take(asked).capacity()), [512, 1, 4096, 400, 1]);
     }
 }

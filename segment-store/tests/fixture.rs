@@ -55,7 +55,14 @@ async fn append(store: &Store, segment: &SegmentName, writer: u128, from: i64, u
     let previous = (from > 0).then_some(from - 1);
     let bytes = events(from, until);
     let events = (until - from) as u32;
-    let append = Appended { writer: WriterId(writer), event: until - 1, previous, events, at: None, bytes };
+    let append = Appended {
+        writer: WriterId(writer),
+        event: until - 1,
+        previous,
+        events,
+        at: None,
+        bytes: bytes.into(),
+    };
     store.append(segment, append).await.unwrap().durable().await.unwrap();
 }
 

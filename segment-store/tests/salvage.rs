@@ -5,7 +5,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
 use connector_api::env::{Access, FileSystem};
 use segment_store::client::StoreClient;
 use segment_store::{Appended, Error, SegmentName, Store, StoreOptions, WriterId, salvage, verify};
@@ -26,8 +25,7 @@ async fn append(store: &Store, segment: &SegmentName, event: i64) {
     let previous = event.checked_sub(1).filter(|&event| event >= 0);
     let mut bytes = Vec::new();
     segment_store::event::push(&mut bytes, &[event as u8; 692]).unwrap();
-    let bytes = Bytes::from(bytes);
-    let append = Appended { writer: WriterId(1), event, previous, events: 1, at: None, bytes };
+    let append = Appended { writer: WriterId(1), event, previous, events: 1, at: None, bytes: bytes.into() };
     store.append(segment, append).await.unwrap().durable().await.unwrap();
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use segment_store::client::StoreClient;
 use segment_store::{
-    Appended, Durability, Error, KeyRange, SegmentName, Store, StoreOptions, StreamName, WriterId,
+    Appended, Durability, Error, KeyRange, SegmentName, Store, StoreOptions, StreamName, Summed, WriterId,
 };
 use testkit::fs::{PowerCut, SimFs};
 use testkit::sim;
@@ -30,7 +30,14 @@ fn stream() -> StreamName {
 
 fn append(writer: u128, event: i64, bytes: impl Into<Bytes>) -> Appended {
     let previous = event.checked_sub(1).filter(|&previous| previous >= 0);
-    Appended { writer: WriterId(writer), event, previous, events: 1, at: None, bytes: bytes.into() }
+    Appended {
+        writer: WriterId(writer),
+        event,
+        previous,
+        events: 1,
+        at: None,
+        bytes: Summed::of(bytes.into()),
+    }
 }
 
 async fn opened(fs: &SimFs) -> Store {

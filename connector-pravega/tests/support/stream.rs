@@ -55,8 +55,14 @@ pub(crate) async fn append(
         let mut bytes = Vec::new();
         event::push(&mut bytes, text.as_bytes()).map_err(failed)?;
         let writer = WriterId(u128::from(env.random.next_u64()));
-        let append =
-            Appended { writer, event: 0, previous: None, events: 1, at: None, bytes: Bytes::from(bytes) };
+        let append = Appended {
+            writer,
+            event: 0,
+            previous: None,
+            events: 1,
+            at: None,
+            bytes: Bytes::from(bytes).into(),
+        };
         let ack = client.append(&segment, append).await.map_err(failed)?;
         ack.durable().await.map_err(failed)?;
     }

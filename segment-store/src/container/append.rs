@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures::FutureExt;
 use futures::channel::oneshot;
 
@@ -11,7 +10,7 @@ use super::record::{APPEND_HEADER, Append};
 use super::{Container, Core, Outcome, Status, wait};
 use crate::error::{Error, Result};
 use crate::id::{SegmentName, WriterId};
-use crate::log::frame::Summed;
+use crate::summed::Summed;
 
 /// What is being appended.
 #[derive(Clone, Debug)]
@@ -30,7 +29,7 @@ pub struct Appended {
     /// Where the segment must end, if that is a condition.
     pub at: Option<u64>,
     /// Events with their headers.
-    pub bytes: Bytes,
+    pub bytes: Summed,
 }
 
 /// An append that has its place and is not durable yet.
@@ -69,46 +68,59 @@ impl Ack {
 }
 
 impl Container {
-    /// Whether there is room for an append, as far as that is known.
-    pub(crate) fn has_room(&self, length: usize) -> bool {
-        self.core().has_room(length, self.options.max_frame())
+    /// Appends to a segment, if there is room and the store is open.
+    pub(crate) fn try_append(
+        self: &Arc<Self>,
+        segment: &SegmentName,
+        append: &Appended,
+    ) -> Result<Option<Ack>> {
+        match self.place(segment, append, false)? {
+            Place::Given(ack) => Ok(Some(ack)),
+            Place::Later(_) => Ok(None),
+        }
     }
 
     /// Appends to a segment. Returns when the append has its place; appends that were given their places one after the other become durable
     /// in that order. Waits while there is no room.
     pub(crate) async fn append(self: &Arc<Self>, segment: &SegmentName, append: Appended) -> Result<Ack> {
-        let length = append.bytes.len();
-        let limit = self.options.max_append();
-        if length > limit {
-            return Err(Error::Limit { what: "an append", given: length as u64, limit: limit as u64 });
-        }
-        // Not under the lock.
-        let bytes = Summed::of(append.bytes.clone());
         loop {
-            let room = {
-                let mut core = self.core();
-                match core.status {
-                    Status::Open if core.has_room(length, self.options.max_frame()) => {
-                        let ack = core.append(segment, &append, &bytes)?;
-                        self.start_commit_of(core);
-                        return Ok(ack);
-                    }
-                    Status::Open => {
-                        let (sender, room) = oneshot::channel();
-                        core.open.room.push(sender);
-                        Some(room)
-                    }
-                    Status::ReadOnly => return Err(core.failure()),
-                    _ => None,
-                }
-            };
-            match room {
+            match self.place(segment, &append, true)? {
+                Place::Given(ack) => return Ok(ack),
                 // The sender is dropped, whatever has come of it: that is seen above.
-                Some(room) => drop(room.await),
-                None => self.ready().await?,
+                Place::Later(Some(room)) => drop(room.await),
+                Place::Later(None) => self.ready().await?,
             }
         }
     }
+
+    fn place(self: &Arc<Self>, segment: &SegmentName, append: &Appended, waits: bool) -> Result<Place> {
+        let (length, limit) = (append.bytes.bytes().len(), self.options.max_append());
+        if length > limit {
+            return Err(Error::Limit { what: "an append", given: length as u64, limit: limit as u64 });
+        }
+        let mut core = self.core();
+        match core.status {
+            Status::Open if core.has_room(length, self.options.max_frame()) => {
+                let ack = core.append(segment, append)?;
+                self.start_commit_of(core);
+                Ok(Place::Given(ack))
+            }
+            Status::Open if waits => {
+                let (sender, room) = oneshot::channel();
+                core.open.room.push(sender);
+                Ok(Place::Later(Some(room)))
+            }
+            Status::ReadOnly => Err(core.failure()),
+            _ => Ok(Place::Later(None)),
+        }
+    }
+}
+
+/// The place of an append in the open frame.
+enum Place {
+    Given(Ack),
+    /// There is none now. Told when there is room, if that is what is waited for; else the store is not open.
+    Later(Option<oneshot::Receiver<()>>),
 }
 
 impl Core {
@@ -116,7 +128,8 @@ impl Core {
         self.open.buffer.is_empty() || self.open.buffer.len() + APPEND_HEADER + length <= frame_size
     }
 
-    fn append(&mut self, name: &SegmentName, append: &Appended, bytes: &Summed) -> Result<Ack> {
+    fn append(&mut self, name: &SegmentName, append: &Appended) -> Result<Ack> {
+        let bytes = append.bytes.bytes();
         let (key, segment) = self.state.segment(name)?;
         let last = segment.attributes.get(append.writer.0);
         let (length, sealed) = (segment.length, segment.is_sealed);
@@ -149,10 +162,9 @@ impl Core {
         let at = (self.open.buffer.len() + APPEND_HEADER) as u32;
         let location = Location::Frame { number: self.next, at };
         self.state
-            .append(&record, bytes.len() as u64, location)
+            .append(&record, bytes.len() as u64, location, &mut self.open.touched)
             .map_err(|why| Error::invalid("an append", why))?;
-        self.open.buffer.record(|out| record.write(out, bytes.len() as u32), bytes);
-        self.open.touched.push(key);
+        self.open.buffer.record(|out| record.write(out, bytes.len() as u32), &append.bytes);
         let outcome = Some(self.open.outcome.clone());
         Ok(Ack { outcome, end: length + bytes.len() as u64, is_repeated: false })
     }

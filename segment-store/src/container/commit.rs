@@ -4,13 +4,12 @@ use std::sync::{Arc, MutexGuard};
 
 use futures::channel::oneshot;
 
-use super::record::SegmentKey;
 use super::snapshot::Snapshot;
-use super::state::{State, Visible};
+use super::state::{State, Touched};
 use super::{Container, Core, Open, Status};
 use crate::error::{Error, Result};
 use crate::log::LogWriter;
-use crate::log::frame::Buffer;
+use crate::log::frame::{Buffer, Payload};
 
 impl Container {
     /// Starts a commit unless one runs or there is nothing to commit.
@@ -35,11 +34,11 @@ impl Container {
     fn commit(self: &Arc<Self>) {
         let mut next = self.take(&mut self.core(), Open::new(0));
         let mut old = Vec::new();
-        while let Some(Taken { buffer, tell, room, shown, mut log, snapshot }) = next {
+        while let Some(Taken { buffer, tell, room, touched, mut log, snapshot }) = next {
             let (size, file) = (buffer.copied(), log.position().file);
             let replaced = std::mem::take(&mut old);
             // Those who waited find room in the frame that is open now. Woken sooner, they would take the processor from this thread.
-            let under_way = move || drop((room, replaced));
+            let under_way = || self.leave(room, replaced);
             let written = log.append(buffer, under_way);
             let mut core = self.core();
             let (place, bytes) = match written {
@@ -55,7 +54,7 @@ impl Container {
             core.state.frames.push(number, place);
             core.logged += u64::from(place.length);
             old = core.cache.insert(number, bytes);
-            core.show(&shown);
+            core.state.show(&touched);
             let position = log.position();
             core.log = Some(log);
             let snapshot = snapshot.map(|mut state| {
@@ -85,6 +84,15 @@ impl Container {
         }
     }
 
+    /// Wakes those who wait for room, and drops what is not needed any more.
+    fn leave(&self, room: Vec<oneshot::Sender<()>>, old: Vec<Payload>) {
+        let work = (room, old);
+        if work.0.len() > 1 {
+            // To wake many takes long from here, and little from a task.
+            drop(self.env.spawner.spawn("segment-store room", Box::pin(async move { drop(work) })));
+        }
+    }
+
     /// Takes the open frame, to be written, and opens another one; when there is nothing to write, commits end.
     fn take(&self, core: &mut Core, next: Open) -> Option<Taken> {
         let is_due = !core.open.buffer.is_empty() && matches!(core.status, Status::Open);
@@ -92,14 +100,13 @@ impl Container {
             core.is_committing = false;
             return None;
         };
-        let Open { buffer, mut touched, tell, outcome, room } = std::mem::replace(&mut core.open, next);
+        let Open { buffer, touched, tell, outcome, room } = std::mem::replace(&mut core.open, next);
         core.next += 1;
         core.in_flight = outcome;
-        let shown = core.ends_of(&mut touched);
         // The state as it is when this frame is durable.
         let wants_snapshot = core.wants_snapshot || core.logged >= self.options.snapshot_every;
         let snapshot = wants_snapshot.then(|| core.state.clone());
-        Some(Taken { buffer, tell, room, shown, log, snapshot })
+        Some(Taken { buffer, tell, room, touched, log, snapshot })
     }
 }
 
@@ -109,31 +116,13 @@ struct Taken {
     tell: oneshot::Sender<Result<()>>,
     room: Vec<oneshot::Sender<()>>,
     /// What readers may see then.
-    shown: Vec<(SegmentKey, Visible)>,
+    touched: Touched,
     log: LogWriter,
     /// What a snapshot will hold, if one is due.
     snapshot: Option<State>,
 }
 
 impl Core {
-    /// What readers may see of the touched segments once the frame that was just taken is durable.
-    fn ends_of(&self, touched: &mut Vec<SegmentKey>) -> Vec<(SegmentKey, Visible)> {
-        touched.sort_unstable();
-        touched.dedup();
-        let end = |key: &SegmentKey| Some((*key, self.state.segments.get(key)?.end()));
-        touched.iter().filter_map(end).collect()
-    }
-
-    /// What was written is durable: readers may see it.
-    fn show(&mut self, shown: &[(SegmentKey, Visible)]) {
-        for (key, visible) in shown {
-            if let Some(segment) = self.state.segments.get_mut(key) {
-                segment.visible = *visible;
-                segment.wake();
-            }
-        }
-    }
-
     /// Nothing of what is not durable is acknowledged, and the state is given up.
     fn fail(&mut self, error: &Error, written: oneshot::Sender<Result<()>>) {
         if !matches!(self.status, Status::Closed) {

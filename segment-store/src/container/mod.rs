@@ -38,10 +38,12 @@ use tokio::sync::Notify;
 
 use crate::error::{Error, Result};
 use crate::id::{SegmentName, StreamName, TransactionId, WriterId};
-use crate::log::frame::{Buffer, Summed};
+use crate::log::frame::Buffer;
 use crate::log::{Ahead, LogWriter, Scanner};
 use crate::model::StreamOp;
 use crate::options::StoreOptions;
+use crate::pool::Pool;
+use crate::summed::Summed;
 
 pub use append::{Ack, Appended};
 pub use attributes::MAX_ATTRIBUTES;
@@ -70,6 +72,7 @@ pub(crate) struct Container {
     pub(crate) dir: PathBuf,
     pub(crate) store: u128,
     pub(crate) options: StoreOptions,
+    pub(crate) pool: Pool,
     core: Mutex<Core>,
     files: Files,
     /// Where the log's files come from.
@@ -137,7 +140,7 @@ impl Open {
     fn new(capacity: usize) -> Self {
         let (tell, outcome) = oneshot::channel();
         let (buffer, outcome) = (Buffer::new(capacity), outcome.shared());
-        Self { buffer, touched: Vec::new(), tell, outcome, room: Vec::new() }
+        Self { buffer, touched: Touched::new(), tell, outcome, room: Vec::new() }
     }
 }
 

@@ -16,6 +16,7 @@ use super::{Container, Core, Open, Status, recover};
 use crate::error::{Error, Result};
 use crate::log::{self, Ahead, LogWriter, Setup, Start};
 use crate::options::{Durability, StoreOptions};
+use crate::pool::Pool;
 
 impl Container {
     /// Opens the log in a directory that is locked and has an identity.
@@ -52,6 +53,7 @@ impl Container {
             env,
             dir,
             store,
+            pool: Pool::new(options.idle_buffers),
             options,
             core: Mutex::new(core),
             files,

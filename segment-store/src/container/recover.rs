@@ -8,7 +8,7 @@ use connector_api::env::FileSystem;
 use super::extents::Location;
 use super::record::{Record, records};
 use super::snapshot::{self, Snapshot};
-use super::state::State;
+use super::state::{State, Touched};
 use crate::error::{Error, Result};
 use crate::log::{self, Frame, Position, Scanner};
 
@@ -29,14 +29,13 @@ pub(crate) fn advance(state: &mut State, scanner: &mut Scanner, until: Option<u6
 
 fn replay(state: &mut State, frame: &Frame) -> Result<(), String> {
     let number = frame.header.number;
-    let mut touched = Vec::new();
+    let mut touched = Touched::new();
     let mut count = 0;
     for record in records(&frame.payload) {
         match record? {
             Record::Append(append, bytes, at) => {
                 let location = Location::Frame { number, at: at as u32 };
-                state.append(&append, bytes.len() as u64, location)?;
-                touched.push(append.segment);
+                state.append(&append, bytes.len() as u64, location, &mut touched)?;
             }
             Record::Change(op) => state.apply(&op, &mut touched).map_err(|e| e.to_string())?,
         }
@@ -46,12 +45,7 @@ fn replay(state: &mut State, frame: &Frame) -> Result<(), String> {
         return Err(format!("it holds {count} records, not {}", frame.header.records));
     }
     state.frames.push(number, frame.place);
-    for key in touched {
-        if let Some(segment) = state.segments.get_mut(&key) {
-            segment.show();
-            segment.wake();
-        }
-    }
+    state.show(&touched);
     Ok(())
 }
 

@@ -98,8 +98,8 @@ impl Frames {
     }
 }
 
-/// What segments an applied record touched: those become visible when it is durable.
-pub(crate) type Touched = Vec<SegmentKey>;
+/// The segments that applied records touched, with what is visible of them once those are durable.
+pub(crate) type Touched = HashMap<SegmentKey, Visible>;
 
 impl Lengths for State {
     fn length(&self, segment: &SegmentName) -> u64 {
@@ -136,6 +136,7 @@ impl State {
         append: &Append,
         length: u64,
         location: Location,
+        touched: &mut Touched,
     ) -> Result<(), &'static str> {
         let segment =
             self.segments.get_mut(&append.segment).ok_or("it appends to a segment that is not there")?;
@@ -147,6 +148,7 @@ impl State {
         }
         segment.length += length;
         segment.attributes.insert(append.writer, append.event);
+        touched.insert(append.segment, segment.end());
         Ok(())
     }
 
@@ -214,7 +216,7 @@ impl State {
             SegmentEffect::Seal(name) => {
                 if let Some((key, segment)) = self.segment_mut(name) {
                     segment.is_sealed = true;
-                    touched.push(key);
+                    touched.insert(key, segment.end());
                 }
             }
             SegmentEffect::Truncate { segment, offset } => {
@@ -235,7 +237,7 @@ impl State {
                 if let Some((key, into)) = self.segment_mut(into) {
                     into.extents.splice(&from.extents, into.length);
                     into.length += from.length - from.start;
-                    touched.push(key);
+                    touched.insert(key, into.end());
                 }
             }
         }
@@ -263,6 +265,16 @@ impl State {
         }
         if moved > 0 {
             self.objects.insert(object, ObjectRecord { length });
+        }
+    }
+
+    /// What was touched is durable: readers may see it.
+    pub(crate) fn show(&mut self, touched: &Touched) {
+        for (key, visible) in touched {
+            if let Some(segment) = self.segments.get_mut(key) {
+                segment.visible = *visible;
+                segment.wake();
+            }
         }
     }
 

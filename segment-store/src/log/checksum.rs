@@ -30,29 +30,16 @@ const fn shifts() -> [u32; 32] {
     shifts
 }
 
-/// Puts checksums together: one multiplication for each bit that is set in a length, as zlib's `crc32_combine` does, and one altogether where
-/// lengths repeat. That of the crate `crc32c` squares matrices, which takes as long as summing tens of kilobytes.
-#[derive(Debug)]
-pub(super) struct Combiner {
-    /// What appending so many bytes multiplies by.
-    last: (u32, u32),
+/// What [`combine`] needs to know of `length` bytes that stand behind others: one multiplication for each bit that is set in the length, as in
+/// zlib's `crc32_combine_gen`. That of the crate `crc32c` squares matrices, which takes as long as summing tens of kilobytes.
+pub(crate) fn shift(length: u32) -> u32 {
+    let bits = (0..32).filter(|bit| length & 1 << bit != 0);
+    bits.fold(ONE, |shift, bit| multiply(SHIFTS[bit as usize], shift))
 }
 
-impl Default for Combiner {
-    fn default() -> Self {
-        Self { last: (0, ONE) }
-    }
-}
-
-impl Combiner {
-    /// The CRC-32C of bytes whose first part has the checksum `first`, and whose second part, of `length` bytes, has the checksum `second`.
-    pub(super) fn combine(&mut self, first: u32, second: u32, length: u32) -> u32 {
-        if self.last.0 != length {
-            let bits = (0..32).filter(|bit| length & 1 << bit != 0);
-            self.last = (length, bits.fold(ONE, |shift, bit| multiply(SHIFTS[bit as usize], shift)));
-        }
-        multiply(self.last.1, first) ^ second
-    }
+/// The CRC-32C of bytes whose first part has the checksum `first`, and whose second part, which needs this [`shift`], has the checksum `second`.
+pub(crate) fn combine(first: u32, second: u32, shift: u32) -> u32 {
+    multiply(shift, first) ^ second
 }
 
 #[cfg(test)]
@@ -65,11 +52,8 @@ mod tests {
         let whole = crc32c::crc32c(&bytes);
         for at in [0, 1, 2, 255, 4096, 4464, 65_535, 69_999, 70_000] {
             let (first, second) = bytes.split_at(at);
-            let (first, second, length) =
-                (crc32c::crc32c(first), crc32c::crc32c(second), second.len() as u32);
-            let mut combiner = Combiner::default();
-            assert_eq!(combiner.combine(first, second, length), whole, "split at {at}");
-            assert_eq!(combiner.combine(first, second, length), whole, "split at {at}, once more");
+            let shift = shift(second.len() as u32);
+            assert_eq!(combine(crc32c::crc32c(first), crc32c::crc32c(second), shift), whole, "split at {at}");
         }
     }
 }

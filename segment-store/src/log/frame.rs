@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::checksum::Combiner;
+use super::checksum;
 use super::file::FileId;
+use crate::summed::Summed;
 
 /// The size of a frame's header.
 pub(crate) const HEADER: usize = 32;
@@ -37,16 +38,12 @@ pub(crate) struct Header {
     pub(crate) records: u32,
 }
 
-/// Appended bytes of at least this size are kept as they are; smaller ones are copied together.
-const SHARED: usize = 4 * 1024;
-
 /// A frame's payload in the making: small records in one buffer, the bytes of large ones as they were given.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     small: Vec<u8>,
     /// The checksum of the payload but for the small records behind the last large bytes.
     crc: u32,
-    combiner: Combiner,
     large: Vec<Large>,
     /// The size of the large bytes.
     kept: usize,
@@ -86,14 +83,14 @@ impl Buffer {
         self.records += 1;
         write(&mut self.small);
         let at = self.len() as u32;
-        if bytes.bytes.len() < SHARED {
-            self.small.extend_from_slice(&bytes.bytes);
+        let given = bytes.bytes();
+        if bytes.is_shared() {
+            let behind = self.small.len();
+            self.crc = bytes.behind(crc32c::crc32c_append(self.crc, &self.small[self.summed()..]));
+            self.kept += given.len();
+            self.large.push(Large { behind, bytes: given.clone() });
         } else {
-            let (length, behind) = (bytes.bytes.len(), self.small.len());
-            self.crc = crc32c::crc32c_append(self.crc, &self.small[self.summed()..]);
-            self.crc = self.combiner.combine(self.crc, bytes.crc, length as u32);
-            self.kept += length;
-            self.large.push(Large { behind, bytes: bytes.bytes.clone() });
+            self.small.extend_from_slice(given);
         }
         at
     }
@@ -104,14 +101,14 @@ impl Buffer {
     }
 
     /// The frame as it is written at `place`.
-    pub(crate) fn seal(mut self, place: Place<'_>, number: u64, previous: u32, incarnation: u32) -> Sealed {
+    pub(crate) fn seal(self, place: Place<'_>, number: u64, previous: u32, incarnation: u32) -> Sealed {
         let length = self.len() as u32;
         let mut header = Header { length, crc: 0, previous, number, incarnation, records: self.records };
         let mut head = [0; HEADER];
         header.write(&mut head);
         let last = self.summed();
         let payload = crc32c::crc32c_append(self.crc, &self.small[last..]);
-        header.crc = self.combiner.combine(checksum(place, &head[12..]), payload, length);
+        header.crc = checksum::combine(sum(place, &head[12..]), payload, checksum::shift(length));
         let small = Bytes::from(self.small);
         let mut parts = Vec::with_capacity(self.large.len() * 2 + 1);
         let mut at = 0;
@@ -122,24 +119,6 @@ impl Buffer {
         parts.push(small.slice(last..));
         head[8..12].copy_from_slice(&header.crc.to_le_bytes());
         Sealed { header, head, payload: Payload::of(parts.into_iter().filter(|part| !part.is_empty())) }
-    }
-}
-
-/// Bytes with their checksum, which whoever gives them computes while others hold the lock.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Summed {
-    bytes: Bytes,
-    crc: u32,
-}
-
-impl Summed {
-    pub(crate) fn of(bytes: Bytes) -> Self {
-        let crc = if bytes.len() < SHARED { 0 } else { crc32c::crc32c(&bytes) };
-        Self { bytes, crc }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
     }
 }
 
@@ -197,7 +176,7 @@ pub(crate) struct Place<'a> {
     pub(crate) at: u64,
 }
 
-pub(super) fn checksum(place: Place<'_>, rest: &[u8]) -> u32 {
+pub(super) fn sum(place: Place<'_>, rest: &[u8]) -> u32 {
     let mut seed = [0; 32];
     seed[..16].copy_from_slice(&place.file.store.to_le_bytes());
     seed[16..24].copy_from_slice(&place.file.number.to_le_bytes());
@@ -242,7 +221,7 @@ impl Header {
 
     /// Whether `frame`, header and payload, is what was sealed at this place.
     pub(crate) fn holds(&self, place: Place<'_>, frame: &[u8]) -> bool {
-        frame.len() == HEADER + self.length as usize && checksum(place, &frame[12..]) == self.crc
+        frame.len() == HEADER + self.length as usize && sum(place, &frame[12..]) == self.crc
     }
 }
 

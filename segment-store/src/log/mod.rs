@@ -10,7 +10,7 @@
 //!   on the old one no longer counts.
 
 mod ahead;
-mod checksum;
+pub(crate) mod checksum;
 mod durable;
 pub(crate) mod file;
 pub(crate) mod frame;

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::id::{SegmentId, SegmentName, StreamName, TransactionId, WriterId, check_scope};
 use crate::key_range::KeyRange;
 use crate::model::{Mark, StreamOp, TransactionState};
+use crate::pool::Pool;
 
 #[async_trait]
 impl StoreClient for Store {
@@ -168,8 +169,12 @@ impl StoreClient for Store {
         self.container.append(segment, append).await
     }
 
-    fn has_room(&self, bytes: usize) -> bool {
-        self.container.has_room(bytes)
+    fn try_append(&self, segment: &SegmentName, append: &Appended) -> Result<Option<Ack>> {
+        self.container.try_append(segment, append)
+    }
+
+    fn pool(&self) -> Pool {
+        self.container.pool.clone()
     }
 
     async fn attribute(&self, segment: &SegmentName, attribute: u128) -> Result<Option<i64>> {

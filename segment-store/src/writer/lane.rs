@@ -1,13 +1,15 @@
-//! What was written for a segment and is not appended yet.
+//! What was written for a segment and is not durable yet.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::error::Result;
 use crate::event;
 use crate::id::{SegmentId, SegmentName};
 use crate::key_range::KeyRange;
 use crate::pool::Pool;
+use crate::summed::{Summed, Summing};
 
 /// A current segment.
 #[derive(Debug)]
@@ -15,28 +17,28 @@ pub(super) struct Lane {
     pub(super) segment: SegmentId,
     pub(super) name: SegmentName,
     pub(super) range: KeyRange,
-    pub(super) open: Block,
+    /// All events that are not durable, in order: those that were appended, those of the full blocks, those of the open one.
+    events: VecDeque<Placed>,
+    open: Summing,
+    /// How many events the open block has.
+    opened: usize,
     /// As much of it as is appended at once ends here.
-    pub(super) full: VecDeque<Closed>,
+    pub(super) full: VecDeque<Block>,
     /// The last event that was appended.
     pub(super) previous: Option<i64>,
 }
 
-/// Events that are to be appended at once.
-#[derive(Debug, Default)]
-pub(super) struct Block {
-    pub(super) bytes: Vec<u8>,
-    pub(super) events: Vec<Placed>,
-}
-
 /// Events that are appended at once: nothing is added any more.
 #[derive(Debug)]
-pub(super) struct Closed {
-    pub(super) bytes: Bytes,
-    pub(super) events: Vec<Placed>,
+pub(super) struct Block {
+    pub(super) bytes: Summed,
+    /// How many they are.
+    pub(super) events: usize,
+    /// The number of the last one.
+    pub(super) last: i64,
 }
 
-/// An event in a block, whose bytes say where it ends.
+/// An event, whose bytes say where it ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Placed {
     pub(super) number: i64,
@@ -45,70 +47,96 @@ pub(super) struct Placed {
 
 impl Lane {
     pub(super) fn new(segment: SegmentId, name: SegmentName, range: KeyRange, previous: Option<i64>) -> Self {
-        let (open, full) = (Block::default(), VecDeque::new());
-        Self { segment, name, range, open, full, previous }
+        let (events, open, full) = (VecDeque::new(), Summing::default(), VecDeque::new());
+        Self { segment, name, range, events, open, opened: 0, full, previous }
     }
 
-    /// The number of the first event that is not appended.
+    /// The number of the first event that is not durable.
     pub(super) fn first(&self) -> Option<i64> {
-        let events = self.full.front().map_or(&self.open.events, |block| &block.events);
-        events.first().map(|event| event.number)
+        self.events.front().map(|event| event.number)
     }
 
     /// The number of the last event that was written.
     pub(super) fn last(&self) -> Option<i64> {
-        let of = |events: &Vec<Placed>| events.last().map(|event| event.number);
-        let waiting = of(&self.open.events).or_else(|| self.full.back().and_then(|block| of(&block.events)));
-        waiting.or(self.previous)
+        self.events.back().map(|event| event.number).or(self.previous)
     }
 
-    /// All events that are not appended, in order, with their bytes.
+    /// How many bytes are not appended.
+    pub(super) fn unsent(&self) -> usize {
+        self.full.iter().map(|block| block.bytes.bytes().len()).sum::<usize>() + self.open.len()
+    }
+
+    /// Writes an event into a block of at most `size` bytes, unless it is larger itself; says how many bytes that made.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`event::push`].
+    pub(super) fn push(&mut self, placed: Placed, event: &[u8], size: usize, pool: &Pool) -> Result<usize> {
+        let needed = event::HEADER + event.len();
+        if self.open.len() + needed > size {
+            self.close(size, pool);
+        }
+        let length = self.open.len();
+        if length == 0 {
+            self.open = Summing::into(pool.take(needed.max(size)));
+        }
+        self.open.push(|out| event::push(out, event))?;
+        self.events.push_back(placed);
+        self.opened += 1;
+        Ok(self.open.len() - length)
+    }
+
+    /// An event with its header, which was written before.
+    pub(super) fn put_back(&mut self, event: Placed, bytes: &[u8]) {
+        self.open.push(|out| out.extend_from_slice(bytes));
+        self.events.push_back(event);
+        self.opened += 1;
+    }
+
+    /// The oldest appended block is durable.
+    pub(super) fn acknowledged(&mut self, block: &Block) {
+        self.events.drain(..block.events.min(self.events.len()));
+    }
+
+    /// All events, in order, with their bytes. None may be appended and not acknowledged: those are given back before.
     pub(super) fn take(&mut self) -> impl Iterator<Item = (Placed, Bytes)> {
-        let open = std::mem::take(&mut self.open).close();
-        std::mem::take(&mut self.full).into_iter().chain([open]).flat_map(Closed::each)
+        let open = std::mem::take(&mut self.open).end(Bytes::from);
+        self.opened = 0;
+        let full = std::mem::take(&mut self.full).into_iter().map(|block| block.bytes);
+        let bytes = full.chain([open]).flat_map(|bytes| each(bytes.bytes()).collect::<Vec<_>>());
+        std::mem::take(&mut self.events).into_iter().zip(bytes)
     }
 
     /// Closes the open block, in pieces of about `size`.
     pub(super) fn close(&mut self, size: usize, pool: &Pool) {
-        let open = std::mem::take(&mut self.open);
-        if open.events.is_empty() {
+        if self.open.len() == 0 {
             return;
         }
-        if open.bytes.len() <= size.saturating_mul(2) {
-            self.full.push_back(Closed { bytes: pool.share(open.bytes), events: open.events });
+        let bytes = std::mem::take(&mut self.open).end(|bytes| pool.share(bytes));
+        let events = std::mem::take(&mut self.opened);
+        let mut numbers = self.events.range(self.events.len() - events..).map(|event| event.number);
+        if bytes.bytes().len() <= size.saturating_mul(2) {
+            let last = numbers.next_back();
+            self.full.extend(last.map(|last| Block { bytes, events, last }));
             return;
         }
         // What a failure put together is more than one append may bring.
-        let mut block = Block::default();
-        for (event, bytes) in open.close().each() {
-            block.bytes.extend_from_slice(&bytes);
-            block.events.push(event);
-            if block.bytes.len() >= size {
-                self.full.push_back(std::mem::take(&mut block).close());
+        let bytes = bytes.bytes();
+        let (mut start, mut end, mut count) = (0, 0, 0);
+        for (event, last) in each(bytes).zip(numbers) {
+            (end, count) = (end + event.len(), count + 1);
+            if end - start >= size || end == bytes.len() {
+                let bytes = Summed::of(bytes.slice(start..end));
+                self.full.push_back(Block { bytes, events: count, last });
+                (start, count) = (end, 0);
             }
         }
-        if !block.events.is_empty() {
-            self.full.push_back(block.close());
-        }
     }
 }
 
-impl Block {
-    pub(super) fn close(self) -> Closed {
-        Closed { bytes: self.bytes.into(), events: self.events }
-    }
-}
-
-impl Closed {
-    /// Each event with its bytes, header included.
-    pub(super) fn each(self) -> impl Iterator<Item = (Placed, Bytes)> {
-        let Self { bytes, events } = self;
-        let mut parsed = event::parse(&bytes);
-        // They were framed here.
-        let ranges: Vec<_> = parsed.by_ref().map_while(Result::ok).collect();
-        events
-            .into_iter()
-            .zip(ranges)
-            .map(move |(event, range)| (event, bytes.slice(range.start - event::HEADER..range.end)))
-    }
+/// Each event with its header.
+fn each(bytes: &Bytes) -> impl Iterator<Item = Bytes> {
+    // They were framed here.
+    let ranges = event::parse(bytes).map_while(Result::ok);
+    ranges.map(|range| bytes.slice(range.start - event::HEADER..range.end))
 }

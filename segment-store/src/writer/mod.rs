@@ -6,24 +6,22 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use connector_api::env::Environment;
 
 use crate::client::{StoreClient, Written};
 use crate::container::{Ack, Appended};
 use crate::error::{Error, Result};
-use crate::event;
 use crate::id::{SegmentId, SegmentName, StreamName, TransactionId, WriterId};
 use crate::key_range::KeyRange;
 use crate::pool::Pool;
-use lane::{Block, Closed, Lane, Placed};
+use lane::{Block, Lane, Placed};
 
 /// How an event writer works. Sizes in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriterOptions {
-    /// About how much is appended to a segment at once: 256 KiB.
+    /// How much is appended to a segment at once, unless one event is larger: 256 KiB.
     pub block: usize,
-    /// How much may wait for its acknowledgement before writing waits: 16 MiB. Up to as much is kept in empty buffers.
+    /// How much may wait for its acknowledgement before writing waits: 16 MiB.
     pub outstanding: usize,
     /// For how long a store that can't write is tried again: 30 s.
     pub patience: Duration,
@@ -76,8 +74,6 @@ pub struct EventWriter {
     unsent: usize,
     last: Option<i64>,
     pool: Pool,
-    /// Emptied, to be filled again.
-    placed: Vec<Vec<Placed>>,
 }
 
 /// How far appending came.
@@ -91,8 +87,9 @@ enum Sending {
 /// What was appended.
 #[derive(Debug)]
 struct Sent {
-    segment: SegmentId,
-    block: Closed,
+    /// To which lane. Those stay what they are as long as anything is sent.
+    lane: usize,
+    block: Block,
     ack: Ack,
 }
 
@@ -139,6 +136,7 @@ impl EventWriter {
         transaction: Option<TransactionId>,
         options: WriterOptions,
     ) -> Self {
+        let pool = client.pool();
         Self {
             client,
             env,
@@ -154,8 +152,7 @@ impl EventWriter {
             outstanding: 0,
             unsent: 0,
             last: None,
-            pool: Pool::new(options.outstanding),
-            placed: Vec::new(),
+            pool,
         }
     }
 
@@ -179,8 +176,7 @@ impl EventWriter {
 
     /// All events up to this number that were given to [`write`](Self::write) are durable.
     pub fn acknowledged(&self) -> Option<i64> {
-        let sent = self.sent.iter().filter_map(|sent| sent.block.events.first()).map(|event| event.number);
-        match self.lanes.iter().filter_map(Lane::first).chain(sent).min() {
+        match self.lanes.iter().filter_map(Lane::first).min() {
             Some(first) => Some(first - 1),
             None => self.last,
         }
@@ -211,7 +207,7 @@ impl EventWriter {
         if self.written.iter().any(holds) {
             return Ok(false);
         }
-        let expected = self.expected();
+        let size = self.size();
         let Some(lane) = self.lane(position).and_then(|lane| self.lanes.get_mut(lane)) else {
             return Err(Error::invalid("a position", format!("{position} is not within [0, 1)")));
         };
@@ -219,19 +215,10 @@ impl EventWriter {
             let reason = format!("{number} does not follow on the numbers before");
             return Err(Error::invalid("the number of an event", reason));
         }
-        if lane.open.events.is_empty() {
-            lane.open =
-                Block { bytes: self.pool.take(expected), events: self.placed.pop().unwrap_or_default() };
-        }
-        let length = lane.open.bytes.len();
-        event::push(&mut lane.open.bytes, event)?;
-        lane.open.events.push(Placed { number, position });
-        let length = lane.open.bytes.len() - length;
+        let placed = Placed { number, position };
+        let length = lane.push(placed, event, size, &self.pool)?;
         (self.outstanding, self.unsent) = (self.outstanding + length, self.unsent + length);
         self.last = self.last.max(Some(number));
-        if lane.open.bytes.len() >= self.options.block {
-            lane.close(self.options.block, &self.pool);
-        }
         Ok(true)
     }
 
@@ -271,10 +258,9 @@ impl EventWriter {
         self.options.block.max(self.lanes.len() * SPREAD).min(self.options.outstanding)
     }
 
-    /// How large a block is going to be: what is worth it, and as much again where it comes as it likes.
-    fn expected(&self) -> usize {
-        let block = self.options.block + self.options.block / 8;
-        block.min(2 * self.batch() / self.lanes.len().max(1))
+    /// How large a block gets at most, unless one event is larger: more than one segment's part of what is appended together, since those differ.
+    fn size(&self) -> usize {
+        (2 * self.batch() / self.lanes.len().max(1)).next_power_of_two().min(self.options.block)
     }
 
     /// Whether nothing waits for an acknowledgement; what was written and not sent yet does not count.
@@ -336,11 +322,10 @@ impl EventWriter {
     async fn settle(&mut self, outcome: Result<u64>) -> Result<()> {
         match outcome {
             Ok(_) => {
-                if let Some(Sent { block: Closed { bytes, mut events }, .. }) = self.sent.pop_front() {
-                    self.outstanding -= bytes.len();
-                    events.clear();
-                    if self.placed.len() <= self.lanes.len() {
-                        self.placed.push(events);
+                if let Some(Sent { lane, block, .. }) = self.sent.pop_front() {
+                    self.outstanding -= block.bytes.bytes().len();
+                    if let Some(lane) = self.lanes.get_mut(lane) {
+                        lane.acknowledged(&block);
                     }
                 }
                 Ok(())
@@ -369,28 +354,29 @@ impl EventWriter {
     }
 
     /// Appends what was written to a lane.
-    async fn send(&mut self, lane: usize, waits: bool) -> Result<Sending> {
+    async fn send(&mut self, at: usize, waits: bool) -> Result<Sending> {
         loop {
-            let Some(lane) = self.lanes.get_mut(lane) else { return Ok(Sending::Done) };
+            let Some(lane) = self.lanes.get_mut(at) else { return Ok(Sending::Done) };
             if lane.full.is_empty() {
                 lane.close(self.options.block, &self.pool);
             }
             let Some(block) = lane.full.front() else { return Ok(Sending::Done) };
-            let Some(number) = block.events.last().map(|event| event.number) else {
-                return Ok(Sending::Done);
-            };
-            if !waits && !self.client.has_room(block.bytes.len()) {
-                return Ok(Sending::NoRoom);
-            }
+            let number = block.last;
             let append = Appended {
                 writer: self.writer,
                 event: number,
                 previous: lane.previous,
-                events: block.events.len() as u32,
+                events: block.events as u32,
                 at: None,
                 bytes: block.bytes.clone(),
             };
-            let ack = match self.client.append(&lane.name, append).await {
+            let appended = match self.client.try_append(&lane.name, &append) {
+                Ok(None) if !waits => return Ok(Sending::NoRoom),
+                Ok(None) => self.client.append(&lane.name, append).await,
+                Ok(Some(ack)) => Ok(ack),
+                Err(error) => Err(error),
+            };
+            let ack = match appended {
                 Ok(ack) => ack,
                 Err(Error::Sealed(_)) if self.transaction.is_none() => {
                     self.reroute().await?;
@@ -406,8 +392,8 @@ impl EventWriter {
             // Dropped before this, it is appended again, and that is a repetition.
             lane.previous = Some(number);
             if let Some(block) = lane.full.pop_front() {
-                self.unsent -= block.bytes.len();
-                self.sent.push_back(Sent { segment: lane.segment, block, ack });
+                self.unsent -= block.bytes.bytes().len();
+                self.sent.push_back(Sent { lane: at, block, ack });
             }
         }
     }
@@ -433,12 +419,11 @@ impl EventWriter {
         }
         self.lanes.sort_by(|a, b| a.range.low.total_cmp(&b.range.low));
         // What those held that are no more.
-        let mut left: Vec<(Placed, Bytes)> = old.iter_mut().flat_map(Lane::take).collect();
+        let mut left: Vec<(Placed, _)> = old.iter_mut().flat_map(Lane::take).collect();
         left.sort_by_key(|(event, _)| event.number);
         for (event, bytes) in left {
             if let Some(lane) = self.lane(event.position).and_then(|lane| self.lanes.get_mut(lane)) {
-                lane.open.bytes.extend_from_slice(&bytes);
-                lane.open.events.push(event);
+                lane.put_back(event, &bytes);
             }
         }
         self.count();
@@ -446,11 +431,8 @@ impl EventWriter {
 
     /// Counts anew what is where.
     fn count(&mut self) {
-        let of = |lane: &Lane| {
-            lane.full.iter().map(|block| block.bytes.len()).sum::<usize>() + lane.open.bytes.len()
-        };
-        self.unsent = self.lanes.iter().map(of).sum();
-        let sent = self.sent.iter().map(|sent| sent.block.bytes.len()).sum::<usize>();
+        self.unsent = self.lanes.iter().map(Lane::unsent).sum();
+        let sent = self.sent.iter().map(|sent| sent.block.bytes.bytes().len()).sum::<usize>();
         self.outstanding = self.unsent + sent;
     }
 
@@ -466,7 +448,7 @@ impl EventWriter {
     fn give_back(&mut self) {
         self.is_lost = true;
         while let Some(sent) = self.sent.pop_back() {
-            if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.segment == sent.segment) {
+            if let Some(lane) = self.lanes.get_mut(sent.lane) {
                 lane.full.push_front(sent.block);
             }
         }
@@ -492,15 +474,13 @@ impl EventWriter {
         for lane in 0..self.lanes.len() {
             let last = self.client.last_event(&self.lanes[lane].name, self.writer).await?;
             let lane = &mut self.lanes[lane];
-            let mut open = Block::default();
-            for (event, bytes) in lane.take() {
+            let unwritten: Vec<_> = lane.take().collect();
+            for (event, bytes) in unwritten {
                 // An append is stored whole or not at all, in order.
                 if Some(event.number) > last {
-                    open.bytes.extend_from_slice(&bytes);
-                    open.events.push(event);
+                    lane.put_back(event, &bytes);
                 }
             }
-            lane.open = open;
             lane.previous = last;
         }
         self.count();
