@@ -140,3 +140,43 @@ fn each(bytes: &Bytes) -> impl Iterator<Item = Bytes> {
     let ranges = event::parse(bytes).map_while(Result::ok);
     ranges.map(|range| bytes.slice(range.start - event::HEADER..range.end))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::StreamName;
+
+    fn lane() -> Lane {
+        let segment = SegmentId::new(0, 0);
+        let stream = StreamName { scope: "a".into(), stream: "b".into() };
+        Lane::new(segment, SegmentName::new(stream, segment), KeyRange::ALL, None)
+    }
+
+    #[test]
+    fn a_block_ends_where_its_buffer_does_and_one_event_may_be_larger() {
+        let (mut lane, pool) = (lane(), Pool::new(1 << 20));
+        for (number, length) in [30, 30, 30, 500, 10].into_iter().enumerate() {
+            let placed = Placed { number: number as i64, position: 0.5 };
+            lane.push(placed, &vec![number as u8; length], 100, &pool).unwrap();
+        }
+        lane.close(100, &pool);
+        let blocks: Vec<_> =
+            lane.full.iter().map(|block| (block.events, block.last, block.bytes.bytes().len())).collect();
+        assert_eq!(blocks, [(2, 1, 76), (1, 2, 38), (1, 3, 508), (1, 4, 18)]);
+        let numbers: Vec<_> = lane.take().map(|(event, bytes)| (event.number, bytes.len())).collect();
+        assert_eq!(numbers, [(0, 38), (1, 38), (2, 38), (3, 508), (4, 18)]);
+    }
+
+    #[test]
+    fn what_was_put_back_is_closed_in_pieces() {
+        let (mut lane, pool) = (lane(), Pool::new(1 << 20));
+        for number in 0..10 {
+            let mut event = Vec::new();
+            event::push(&mut event, &[number as u8; 32]).unwrap();
+            lane.put_back(Placed { number, position: 0.5 }, &event);
+        }
+        lane.close(100, &pool);
+        let blocks: Vec<_> = lane.full.iter().map(|block| (block.events, block.last)).collect();
+        assert_eq!(blocks, [(3, 2), (3, 5), (3, 8), (1, 9)]);
+    }
+}
