@@ -19,7 +19,7 @@ use lane::{Block, Lane, Placed};
 /// How an event writer works. Sizes in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriterOptions {
-    /// How much is appended to a segment at once, unless one event is larger: 256 KiB.
+    /// About how much is appended to a segment at once, unless one event is larger: 256 KiB.
     pub block: usize,
     /// How much may wait for its acknowledgement before writing waits: 16 MiB.
     pub outstanding: usize,
