@@ -1,5 +1,6 @@
 //! A store of streams in Pravega's model, embedded in a process.
 
+mod checksum;
 pub mod client;
 mod container;
 mod cut;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::log::checksum;
+use crate::checksum;
 
 /// Bytes of at least this size are kept as they are when they are appended; smaller ones are copied together, and summed there.
 pub(crate) const SHARED: usize = 4 * 1024;

@@ -221,6 +221,46 @@ fn a_store_whose_disk_fails_goes_on_when_it_is_back() {
     }
 }
 
+/// A writer whose patience is over keeps its events. What the failed log held of them is found by the recovery, the stream is scaled
+/// before the writer goes on: it asks each of its old segments what it holds, and gives their successors the rest alone.
+#[test]
+fn a_writer_that_gave_up_goes_on_when_the_stream_was_scaled_meanwhile() {
+    for nth in 1..12 {
+        sim::run(async {
+            let fs = SimFs::new();
+            let store = opened(&fs, nth).await;
+            scale(&store, 3).await;
+            let options = WriterOptions { block: 500, outstanding: 50_000, patience: Duration::ZERO };
+            let (client, env) = (Arc::new(store.clone()), sim::environment(&fs, nth));
+            let stream = "a/b".parse().unwrap();
+            let mut writer = EventWriter::open(client, env, stream, WriterId(1), options).await.unwrap();
+            let push = |writer: &mut EventWriter, numbers: std::ops::Range<i64>| {
+                for n in numbers {
+                    writer.push(n, routing::position(&key(n)), event(n).as_bytes()).unwrap();
+                }
+            };
+            push(&mut writer, 0..100);
+            writer.flush().await.unwrap();
+            fs.inject(Rule::on(OpKind::Sync, Fault::Eio).path_containing(".log").from_nth(nth));
+            let mut written = 100;
+            loop {
+                assert!(written < 390, "{nth}: it gives up");
+                push(&mut writer, written..written + 10);
+                written += 10;
+                if writer.send_all().await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            fs.clear_faults();
+            push(&mut writer, written..400);
+            scale(&store, 1).await;
+            writer.flush().await.unwrap();
+            check(&read(&store).await, 400);
+        });
+    }
+}
+
 #[test]
 fn what_is_written_in_a_transaction_is_read_when_it_is_committed_every_key_in_order() {
     sim::run(async {

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::checksum;
 use super::file::FileId;
+use crate::checksum;
 use crate::summed::Summed;
 
 /// The size of a frame's header.
@@ -108,7 +108,7 @@ impl Buffer {
         header.write(&mut head);
         let last = self.summed();
         let payload = crc32c::crc32c_append(self.crc, &self.small[last..]);
-        header.crc = checksum::combine(sum(place, &head[12..]), payload, checksum::shift(length));
+        header.crc = checksum::combine(checksum(place, &head[12..]), payload, checksum::shift(length));
         let small = Bytes::from(self.small);
         let mut parts = Vec::with_capacity(self.large.len() * 2 + 1);
         let mut at = 0;
@@ -176,7 +176,7 @@ pub(crate) struct Place<'a> {
     pub(crate) at: u64,
 }
 
-pub(super) fn sum(place: Place<'_>, rest: &[u8]) -> u32 {
+pub(super) fn checksum(place: Place<'_>, rest: &[u8]) -> u32 {
     let mut seed = [0; 32];
     seed[..16].copy_from_slice(&place.file.store.to_le_bytes());
     seed[16..24].copy_from_slice(&place.file.number.to_le_bytes());
@@ -221,7 +221,7 @@ impl Header {
 
     /// Whether `frame`, header and payload, is what was sealed at this place.
     pub(crate) fn holds(&self, place: Place<'_>, frame: &[u8]) -> bool {
-        frame.len() == HEADER + self.length as usize && sum(place, &frame[12..]) == self.crc
+        frame.len() == HEADER + self.length as usize && checksum(place, &frame[12..]) == self.crc
     }
 }
 

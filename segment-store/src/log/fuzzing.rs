@@ -1,7 +1,7 @@
 //! Log files of any content, for tests that feed damage to what reads them.
 
 use super::file::{FIRST, FileHeader, FileId};
-use super::frame::{HEADER, Header, Place, sum};
+use super::frame::{HEADER, Header, Place, checksum};
 
 /// The first file of the store 1, with these bytes behind its header. With `deep` they are made a chain: what looks like a frame gets the
 /// number, the checksum before it and the checksum that it needs to be taken.
@@ -21,7 +21,7 @@ pub(crate) fn file_of_frames(bytes: &[u8], deep: bool) -> Vec<u8> {
         rest[4..8].copy_from_slice(&(length as u32).to_le_bytes());
         rest[12..16].copy_from_slice(&previous.to_le_bytes());
         rest[16..24].copy_from_slice(&number.to_le_bytes());
-        let crc = sum(Place { file: &id, at: at as u64 }, &rest[12..HEADER + length]);
+        let crc = checksum(Place { file: &id, at: at as u64 }, &rest[12..HEADER + length]);
         rest[8..12].copy_from_slice(&crc.to_le_bytes());
         let Some(header) = Header::read(rest) else { break };
         at += header.padded() as usize;

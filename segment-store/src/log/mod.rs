@@ -10,7 +10,6 @@
 //!   on the old one no longer counts.
 
 mod ahead;
-pub(crate) mod checksum;
 mod durable;
 pub(crate) mod file;
 pub(crate) mod frame;

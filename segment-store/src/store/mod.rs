@@ -218,6 +218,7 @@ mod tests {
     use testkit::sim;
 
     use super::*;
+    use crate::client::StoreClient;
 
     /// As one that was started before the store was closed, and had to wait.
     #[test]
@@ -231,6 +232,18 @@ mod tests {
             let before = fs.operations();
             assert!(matches!(store.container.upkeep().await, Err(Error::Closed)));
             assert_eq!(fs.operations(), before);
+        });
+    }
+
+    #[test]
+    fn all_writers_of_a_store_share_their_buffers() {
+        sim::run(async {
+            let fs = SimFs::new();
+            let options = StoreOptions::default();
+            let store = Store::open(sim::environment(&fs, 1), "s", options).await.unwrap();
+            drop(store.pool().share(vec![0; 1500]));
+            // No new one has this capacity.
+            assert_eq!(store.clone().pool().take(1000).capacity(), 1500);
         });
     }
 }
