@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use segment_store::client::StoreClient;
 use segment_store::{
     Appended, Durability, Error, KeyRange, SegmentName, Store, StoreOptions, StreamName, Summed, WriterId,
@@ -63,6 +64,34 @@ async fn all(store: &Store, segment: &SegmentName) -> Vec<u8> {
         at += read.bytes.len() as u64;
         out.extend_from_slice(&read.bytes);
     }
+}
+
+/// A frame takes so much and no more; who comes then waits, or is told so.
+#[test]
+fn an_append_waits_when_the_open_frame_is_full() {
+    sim::run(async {
+        let fs = SimFs::new();
+        let (store, segment) = created(&fs).await;
+        let frame = small().frame_size;
+        let mut placed = Vec::new();
+        // The first frame is taken by the commit when this test waits, not before.
+        while let Some(ack) =
+            store.try_append(&segment, &append(1, placed.len() as i64, vec![7; 500])).unwrap()
+        {
+            placed.push(ack);
+            assert!(placed.len() * 500 <= frame, "{} appends in a frame of {frame}", placed.len());
+        }
+        // With what stands before each of them.
+        assert!((placed.len() + 1) * 600 > frame, "{} appends in a frame of {frame}", placed.len());
+        let next = append(1, placed.len() as i64, vec![7; 500]);
+        let mut waiting = Box::pin(store.append(&segment, next));
+        assert!((&mut waiting).now_or_never().is_none());
+        waiting.await.unwrap().durable().await.unwrap();
+        let next = append(1, placed.len() as i64 + 1, vec![7; 500]);
+        let ack = store.try_append(&segment, &next).unwrap().unwrap();
+        assert_eq!(ack.durable().await.unwrap(), (placed.len() as u64 + 2) * 500);
+        assert_eq!(all(&store, &segment).await.len(), (placed.len() + 2) * 500);
+    });
 }
 
 #[test]
