@@ -128,6 +128,46 @@ fn every_key_stays_in_order_while_the_stream_is_scaled_from_one_to_four_to_two()
     }
 }
 
+/// One event goes where nothing else does. What is written elsewhere takes it along.
+#[test]
+fn an_event_does_not_wait_for_others_that_never_come() {
+    sim::run(async {
+        let fs = SimFs::new();
+        let store = opened(&fs, 1).await;
+        scale(&store, 4).await;
+        let mut writer = writer(&fs, &store, 1).await;
+        writer.write(0, 0.1, b"alone").await.unwrap();
+        let mut number = 0;
+        while writer.acknowledged() < Some(0) && number < 1_000 {
+            number += 1;
+            writer.write(number, 0.9, &[b'x'; 50]).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // A block of 500 bytes for each of the four segments, twice, and what it takes to hear of it.
+        assert!(number < 100, "event 0 was appended after {number} others");
+    });
+}
+
+/// What was pushed is appended by one call, though the segments that it was meant for are sealed.
+#[test]
+fn all_is_appended_though_the_stream_was_scaled_meanwhile() {
+    sim::run(async {
+        let fs = SimFs::new();
+        let store = opened(&fs, 1).await;
+        let mut writer = writer(&fs, &store, 1).await;
+        for n in 0..20 {
+            writer.push(n, routing::position(&key(n)), event(n).as_bytes()).unwrap();
+        }
+        scale(&store, 4).await;
+        writer.send_all().await.unwrap();
+        while !writer.is_settled() {
+            writer.acked().await.unwrap();
+        }
+        assert_eq!(writer.acknowledged(), Some(19));
+        check(&read(&store).await, 20);
+    });
+}
+
 /// The process dies at some operation, the next one is given all events again; the stream is scaled in between.
 #[test]
 fn a_writer_that_comes_back_stores_what_is_missing() {
