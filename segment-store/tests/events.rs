@@ -143,7 +143,7 @@ fn an_event_does_not_wait_for_others_that_never_come() {
             writer.write(number, 0.9, &[b'x'; 50]).await.unwrap();
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        // A block of 500 bytes for each of the four segments, twice, and what it takes to hear of it.
+        // All segments' blocks are appended at the latest when as much was written as may be outstanding, here 5,000 bytes.
         assert!(number < 100, "event 0 was appended after {number} others");
     });
 }
