@@ -4,8 +4,8 @@
 const POLYNOMIAL: u32 = 0x82f6_3b78;
 /// The polynomial 1.
 const ONE: u32 = 1 << 31;
-/// What appending `2^n` bytes multiplies by: x to the power of `8 * 2^n`.
-const SHIFTS: [u32; 32] = shifts();
+/// What appending `n * 256^i` bytes multiplies by, at `i` and `n`: x to the power of eight times that.
+static SHIFTS: [[u32; 256]; 4] = shifts();
 
 /// The product of two polynomials, modulo CRC-32C's.
 const fn multiply(a: u32, mut b: u32) -> u32 {
@@ -20,21 +20,26 @@ const fn multiply(a: u32, mut b: u32) -> u32 {
     product
 }
 
-const fn shifts() -> [u32; 32] {
-    let mut shifts = [ONE >> 8; 32];
-    let mut n = 1;
-    while n < shifts.len() {
-        shifts[n] = multiply(shifts[n - 1], shifts[n - 1]);
-        n += 1;
+const fn shifts() -> [[u32; 256]; 4] {
+    let mut shifts = [[ONE; 256]; 4];
+    let (mut i, mut step) = (0, ONE >> 8);
+    while i < shifts.len() {
+        let mut n = 1;
+        while n < 256 {
+            shifts[i][n] = multiply(shifts[i][n - 1], step);
+            n += 1;
+        }
+        step = multiply(shifts[i][255], step);
+        i += 1;
     }
     shifts
 }
 
-/// What [`combine`] needs to know of `length` bytes that stand behind others: one multiplication for each bit that is set in the length, as in
+/// What [`combine`] needs to know of `length` bytes that stand behind others: one multiplication for each byte of the length but one, in the manner of
 /// zlib's `crc32_combine_gen`. That of the crate `crc32c` squares matrices, which takes as long as summing tens of kilobytes.
 pub(crate) fn shift(length: u32) -> u32 {
-    let bits = (0..32).filter(|bit| length & 1 << bit != 0);
-    bits.fold(ONE, |shift, bit| multiply(SHIFTS[bit as usize], shift))
+    let parts = SHIFTS.iter().zip(length.to_le_bytes()).filter(|(_, n)| *n > 0);
+    parts.map(|(shifts, n)| shifts[usize::from(n)]).reduce(multiply).unwrap_or(ONE)
 }
 
 /// The CRC-32C of bytes whose first part has the checksum `first`, and whose second part, which needs this [`shift`], has the checksum `second`.
@@ -50,7 +55,7 @@ mod tests {
     fn the_checksum_of_two_parts_is_that_of_the_whole() {
         let bytes: Vec<u8> = (0..70_000_u32).map(|n| (n * 7 % 251) as u8).collect();
         let whole = crc32c::crc32c(&bytes);
-        for at in [0, 1, 2, 255, 4096, 4464, 65_535, 69_999, 70_000] {
+        for at in [0, 1, 2, 255, 256, 4096, 4464, 65_535, 69_999, 70_000] {
             let (first, second) = bytes.split_at(at);
             let shift = shift(second.len() as u32);
             assert_eq!(combine(crc32c::crc32c(first), crc32c::crc32c(second), shift), whole, "split at {at}");

@@ -14,14 +14,25 @@ pub const HEADER: usize = 8;
 ///
 /// [`Error::Limit`] above [`MAX_EVENT`].
 pub fn push(out: &mut Vec<u8>, event: &[u8]) -> Result<()> {
+    check(event)?;
+    put(out, event);
+    Ok(())
+}
+
+/// Whether it is small enough to be an event.
+pub(crate) fn check(event: &[u8]) -> Result<()> {
     if event.len() > MAX_EVENT {
         let (given, limit) = (event.len() as u64, MAX_EVENT as u64);
         return Err(Error::Limit { what: "an event", given, limit });
     }
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&(event.len() as u32).to_be_bytes());
-    out.extend_from_slice(event);
     Ok(())
+}
+
+/// Appends an event that was checked, with its header.
+pub(crate) fn put(out: &mut Vec<u8>, event: &[u8]) {
+    // Type 0 is its upper half.
+    out.extend_from_slice(&(event.len() as u64).to_be_bytes());
+    out.extend_from_slice(event);
 }
 
 /// The whole events at the beginning of `bytes`: the range of each without its header. What is cut off at the end is left.

@@ -72,12 +72,11 @@ impl Summing {
     }
 
     /// Appends what `write` does.
-    pub(crate) fn push<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-        let written = write(&mut self.bytes);
+    pub(crate) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.bytes);
         if self.bytes.len() - self.summed >= STEP {
             self.sum();
         }
-        written
     }
 
     fn sum(&mut self) {

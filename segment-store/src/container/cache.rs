@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::log::frame::Payload;
+use crate::log::Payload;
 
 /// The newest frames, as many as fit; the first ones in are the first ones out.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     fn frame(length: usize) -> Payload {
-        Payload::of(std::iter::once(vec![0; length].into()))
+        Payload::whole(vec![0; length].into())
     }
 
     #[test]

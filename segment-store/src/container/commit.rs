@@ -8,8 +8,8 @@ use super::snapshot::Snapshot;
 use super::state::{State, Touched};
 use super::{Container, Core, Open, Status};
 use crate::error::{Error, Result};
-use crate::log::LogWriter;
-use crate::log::frame::{Buffer, Payload};
+use crate::log::frame::Buffer;
+use crate::log::{LogWriter, Payload};
 
 impl Container {
     /// Starts a commit unless one runs or there is nothing to commit.

@@ -9,8 +9,8 @@ use connector_api::env::{Access, File, FileSystem};
 
 use super::cache::FrameCache;
 use crate::error::{Error, Result};
+use crate::log::Payload;
 use crate::log::file::FileId;
-use crate::log::frame::Payload;
 use crate::log::{self, FramePlace};
 use crate::object::{self, Object};
 

@@ -288,17 +288,23 @@ impl State {
     /// How many bytes of each log file and of each object are in use.
     pub(crate) fn in_use(&self) -> InUse {
         let mut used = InUse::default();
+        // What stands side by side in a segment is mostly in one file.
+        let mut run = (0, 0);
         for (_, extent) in self.extents() {
             match extent.location {
                 Location::Object { id, .. } => *used.objects.entry(id).or_default() += extent.length,
                 Location::Frame { number, .. } => {
                     // Those of the frame that is not written yet are in no file.
-                    if let Some(place) = self.frames.place(number) {
-                        *used.files.entry(place.file).or_default() += extent.length;
+                    let Some(place) = self.frames.place(number) else { continue };
+                    if place.file != run.0 {
+                        used.in_file(run);
+                        run = (place.file, 0);
                     }
+                    run.1 += extent.length;
                 }
             }
         }
+        used.in_file(run);
         used
     }
 
@@ -320,6 +326,14 @@ impl State {
 pub(crate) struct InUse {
     pub(crate) files: BTreeMap<u64, u64>,
     pub(crate) objects: BTreeMap<u64, u64>,
+}
+
+impl InUse {
+    fn in_file(&mut self, (file, bytes): (u64, u64)) {
+        if bytes > 0 {
+            *self.files.entry(file).or_default() += bytes;
+        }
+    }
 }
 
 impl Segment {

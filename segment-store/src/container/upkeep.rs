@@ -184,6 +184,9 @@ impl Container {
                 }
             }
         }
+        if files.is_empty() && objects.is_empty() {
+            return (Vec::new(), since);
+        }
         let place = |location| match location {
             Location::Frame { number, .. } => {
                 let place = core.state.frames.place(number)?;

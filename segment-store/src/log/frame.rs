@@ -7,11 +7,8 @@
 //! Little endian, at a multiple of 8 bytes in a file. The checksum covers the store's id, the file's number, the frame's place in
 //! it, the header behind the checksum and the payload: bytes that a user stored, and frames of a file's earlier life, are no frames.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
-
 use super::file::FileId;
+use super::payload::{Large, Payload};
 use crate::checksum;
 use crate::summed::Summed;
 
@@ -50,14 +47,6 @@ pub(crate) struct Buffer {
     records: u32,
 }
 
-/// Bytes that are not copied.
-#[derive(Debug)]
-struct Large {
-    /// How much of the small records stands before them.
-    behind: usize,
-    bytes: Bytes,
-}
-
 impl Buffer {
     /// With room for so many bytes of small records.
     pub(crate) fn new(capacity: usize) -> Self {
@@ -88,7 +77,7 @@ impl Buffer {
             let behind = self.small.len();
             self.crc = bytes.behind(crc32c::crc32c_append(self.crc, &self.small[self.summed()..]));
             self.kept += given.len();
-            self.large.push(Large { behind, bytes: given.clone() });
+            self.large.push(Large { at: at as usize, behind, bytes: given.clone() });
         } else {
             self.small.extend_from_slice(given);
         }
@@ -109,16 +98,8 @@ impl Buffer {
         let last = self.summed();
         let payload = crc32c::crc32c_append(self.crc, &self.small[last..]);
         header.crc = checksum::combine(checksum(place, &head[12..]), payload, checksum::shift(length));
-        let small = Bytes::from(self.small);
-        let mut parts = Vec::with_capacity(self.large.len() * 2 + 1);
-        let mut at = 0;
-        for Large { behind, bytes } in self.large {
-            parts.extend([small.slice(at..behind), bytes]);
-            at = behind;
-        }
-        parts.push(small.slice(last..));
         head[8..12].copy_from_slice(&header.crc.to_le_bytes());
-        Sealed { header, head, payload: Payload::of(parts.into_iter().filter(|part| !part.is_empty())) }
+        Sealed { header, head, payload: Payload::new(self.small.into(), self.large) }
     }
 }
 
@@ -128,45 +109,6 @@ pub(crate) struct Sealed {
     pub(crate) header: Header,
     pub(crate) head: [u8; HEADER],
     pub(crate) payload: Payload,
-}
-
-/// The payload of a frame in memory. No record's bytes lie in two parts.
-#[derive(Clone, Debug)]
-pub(crate) struct Payload {
-    /// Each with where in the payload it begins.
-    parts: Arc<[(u32, Bytes)]>,
-    length: usize,
-}
-
-impl Payload {
-    pub(crate) fn of(parts: impl Iterator<Item = Bytes>) -> Self {
-        let mut length = 0;
-        let parts = parts.map(|part| {
-            let start = length as u32;
-            length += part.len();
-            (start, part)
-        });
-        let parts = parts.collect();
-        Self { parts, length }
-    }
-
-    /// The parts, in order.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = &Bytes> {
-        self.parts.iter().map(|(_, part)| part)
-    }
-
-    /// Its size.
-    pub(crate) fn len(&self) -> usize {
-        self.length
-    }
-
-    /// `length` bytes at `at`, which belong to one record; none when they are not there.
-    pub(crate) fn slice(&self, at: u32, length: usize) -> Option<Bytes> {
-        let last = self.parts.partition_point(|(start, _)| *start <= at).checked_sub(1)?;
-        let (start, part) = self.parts.get(last)?;
-        let from = (at - start) as usize;
-        (from + length <= part.len()).then(|| part.slice(from..from + length))
-    }
 }
 
 /// Where a frame is.
@@ -234,6 +176,8 @@ pub(crate) fn parse<'a>(place: Place<'_>, bytes: &'a [u8]) -> Option<(Header, &'
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     const FILE: FileId = FileId { store: 7, number: 3 };
@@ -241,11 +185,10 @@ mod tests {
     fn sealed(at: u64) -> Vec<u8> {
         let mut buffer = Buffer::new(16);
         buffer.record(|out| out.extend_from_slice(b"pay"), &Summed::of(Bytes::from_static(b"load")));
-        written(buffer, at)
+        written(&buffer.seal(Place { file: &FILE, at }, 9, 5, 2))
     }
 
-    fn written(buffer: Buffer, at: u64) -> Vec<u8> {
-        let sealed = buffer.seal(Place { file: &FILE, at }, 9, 5, 2);
+    fn written(sealed: &Sealed) -> Vec<u8> {
         let mut bytes = sealed.head.to_vec();
         sealed.payload.parts().for_each(|part| bytes.extend_from_slice(part));
         bytes
@@ -258,14 +201,12 @@ mod tests {
         assert_eq!(buffer.record(|out| out.push(1), &Summed::of(Bytes::from_static(b"small"))), 1);
         assert_eq!(buffer.record(|out| out.push(2), &Summed::of(large.clone())), 7);
         assert_eq!(buffer.record(|out| out.push(3), &Summed::default()), 100_008);
-        let bytes = written(buffer, 4096);
+        let sealed = buffer.seal(Place { file: &FILE, at: 4096 }, 9, 5, 2);
+        assert_eq!(sealed.payload.slice(7, 100_000).unwrap().as_ptr(), large.as_ptr());
+        let bytes = written(&sealed);
         let (header, payload) = parse(Place { file: &FILE, at: 4096 }, &bytes).unwrap();
         assert_eq!(header.records, 3);
         assert_eq!(payload, [&b"\x01small\x02"[..], &large, b"\x03"].concat());
-        let payload = Payload::of([Bytes::from_static(b"\x01small\x02"), large.clone()].into_iter());
-        assert_eq!(payload.slice(1, 5).unwrap(), "small");
-        assert_eq!(payload.slice(7, 100_000).unwrap().as_ptr(), large.as_ptr());
-        assert_eq!(payload.slice(5, 10), None);
     }
 
     #[test]

@@ -15,11 +15,13 @@ pub(crate) mod file;
 pub(crate) mod frame;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+mod payload;
 mod scan;
 mod writer;
 
 pub(crate) use ahead::Ahead;
 pub(crate) use durable::told;
+pub(crate) use payload::Payload;
 pub(crate) use scan::{Frame, Scanner, read_frame};
 pub(crate) use writer::{LogWriter, Setup, Start};
 

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use connector_api::env::{Access, File, FileSystem};
 
 use super::file::{self, FIRST, FileHeader, FileId};
-use super::frame::{ALIGNMENT, HEADER, Header, Payload, Place};
+use super::frame::{ALIGNMENT, HEADER, Header, Place};
+use super::payload::Payload;
 use super::{FramePlace, Position};
 use crate::error::{Error, Result};
 
@@ -287,7 +288,7 @@ pub(crate) fn read_frame(
     let whole = super::frame::parse(Place { file: id, at: place.at }, &bytes[..read])
         .is_some_and(|(header, _)| header.number == number);
     if whole {
-        Ok(Payload::of(std::iter::once(Bytes::from(bytes).slice(HEADER..))))
+        Ok(Payload::whole(Bytes::from(bytes).slice(HEADER..)))
     } else {
         Err(Error::corrupt(path, place.at, format!("frame {number} is damaged")))
     }

@@ -8,7 +8,8 @@ use connector_api::env::{Access, CrashPoints, File, FileSystem};
 use super::ahead::Ahead;
 use super::durable::Durable;
 use super::file::{self, FIRST, FileHeader, FileId};
-use super::frame::{Buffer, HEADER, Payload, Place, Sealed};
+use super::frame::{Buffer, HEADER, Place, Sealed};
+use super::payload::Payload;
 use super::{FramePlace, Position};
 use crate::error::{Error, Result};
 
@@ -108,8 +109,7 @@ impl LogWriter {
             buffer.seal(place, self.position.next, self.position.previous, self.incarnation);
         let path = || file::path(&self.dir, self.position.file);
         self.crash.hit("segment-log/before-write");
-        let parts: Vec<&[u8]> =
-            std::iter::once(&head[..]).chain(payload.parts().map(|part| &part[..])).collect();
+        let parts: Vec<&[u8]> = std::iter::once(&head[..]).chain(payload.parts()).collect();
         write(&*file, &parts, self.position.at, self.syncs).map_err(|e| Error::io("write", &path())(e))?;
         under_way();
         self.crash.hit("segment-log/before-sync");

@@ -70,8 +70,9 @@ impl Lane {
     ///
     /// # Errors
     ///
-    /// Those of [`event::push`].
+    /// Those of [`event::check`].
     pub(super) fn push(&mut self, placed: Placed, event: &[u8], size: usize, pool: &Pool) -> Result<usize> {
+        event::check(event)?;
         let needed = event::HEADER + event.len();
         if self.open.len() + needed > size {
             self.close(size, pool);
@@ -80,7 +81,7 @@ impl Lane {
         if length == 0 {
             self.open = Summing::into(pool.take(needed.max(size)));
         }
-        self.open.push(|out| event::push(out, event))?;
+        self.open.push(|out| event::put(out, event));
         self.events.push_back(placed);
         self.opened += 1;
         Ok(self.open.len() - length)
