@@ -12,9 +12,9 @@ use std::time::Duration;
 use connector_api::env::{CrashPoints, Environment, FileSystem};
 use connector_api::{Error, Result};
 use segment_store::client::StoreClient;
-use segment_store::{Durability, Store, StoreOptions};
+use segment_store::{Durability, Store, StoreOptions, StreamName};
 
-use crate::error::failed;
+use crate::error::{failed, unless_missing};
 use crate::options::{DurabilityOption, StoreAt};
 
 /// How long a directory may be held by who is letting go of it.
@@ -140,6 +140,21 @@ pub(crate) async fn is_there(env: &Environment, at: &StoreAt) -> Result<()> {
         Err(e) => Err(Error::io("look at", &dir.join("store"))(e)),
     };
     env.blocking("looking for the store", look).await
+}
+
+/// Whether the store has a stream. Nothing is written, whoever has the store open.
+pub(crate) async fn has_stream(env: &Environment, at: &StoreAt, stream: &StreamName) -> Result<bool> {
+    let place = place(env, &at.dir);
+    let store = place.lock().await.store.upgrade();
+    if let Some(store) = store {
+        return Ok(unless_missing(store.stream(stream).await, "ask for", stream)?.is_some());
+    }
+    let (edges, dir, stream) = (env.clone(), at.dir.clone(), stream.clone());
+    let look = move || {
+        let found = segment_store::holds(&edges, &dir, &stream);
+        found.map_err(failed("look at the store in", dir.display()))
+    };
+    env.blocking("looking for the stream", look).await
 }
 
 /// Whether a store could be made there, as far as it can be told without making one.

@@ -31,6 +31,6 @@ pub use key_range::KeyRange;
 pub use options::{Durability, MAX_EVENT, StoreOptions};
 pub use pool::Pool;
 pub use reader::StreamReader;
-pub use store::{SegmentHistory, Store, salvage, verify};
+pub use store::{SegmentHistory, Store, holds, salvage, verify};
 pub use summed::Summed;
 pub use writer::{EventWriter, WriterOptions};

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use connector_api::env::{Access, DirEntry, File, FileLock, FileSystem, Metadata, Rename};
 use segment_store::client::StoreClient;
-use segment_store::{Error, Store, StoreOptions};
-use support::events::{check, fill, last, made, write};
+use segment_store::{Error, Store, StoreOptions, holds};
+use support::events::{check, fill, last, logs, made, write};
 use support::{env, open, small, stream};
 use testkit::fs::SimFs;
 use testkit::sim;
@@ -143,6 +143,40 @@ fn a_reader_that_looks_while_another_process_writes_sees_no_damage() {
                 reader.refresh().await.unwrap();
                 check(&reader, second).await;
             }
+        }
+    });
+}
+
+/// On disks that refuse to be written.
+#[test]
+fn whether_a_stream_is_there_is_told_without_writing_while_another_process_writes() {
+    sim::run(async {
+        let fs = SimFs::new();
+        let store = made(&fs).await;
+        fill(&store, 0, 30).await;
+        let before = fs.process_crash();
+        let after = before.process_crash();
+        let store = open(&after).await.unwrap();
+        fill(&store, 30, 120).await;
+        // The first files are given back.
+        store.upkeep().await.unwrap();
+        store.create_stream(&stream("a/late"), 1).await.unwrap();
+        let after = after.process_crash();
+        assert!(logs(&before).first() < logs(&after).first(), "{:?}", logs(&after));
+        for looks in 0..80 {
+            let left = Arc::new(AtomicU64::new(looks));
+            let (before, after) = (before.process_crash(), after.process_crash());
+            let mut env = env(&after, 1);
+            env.fs = Arc::new(Moving { before, after, left: left.clone() });
+            let dir = Path::new("s");
+            assert!(holds(&env, dir, &stream("a/b")).unwrap(), "after {looks} looks");
+            assert!(holds(&env, dir, &stream("a/late")).is_ok());
+            assert!(!holds(&env, dir, &stream("a/none")).unwrap());
+            assert!(!holds(&env, dir, &stream("none/b")).unwrap());
+            left.store(0, Ordering::Relaxed);
+            assert!(holds(&env, dir, &stream("a/late")).unwrap());
+            let error = holds(&env, Path::new("none"), &stream("a/b")).unwrap_err();
+            assert!(matches!(error, Error::NoStore { .. }), "{error}");
         }
     });
 }

@@ -6,8 +6,8 @@ use connector_api::sink::Sink;
 use connector_api::{MessageBatch, Result};
 use segment_store::Durability;
 
-use super::PravegaSink;
 use super::config::{SinkConfig, SinkOptions};
+use super::{PravegaSink, no_stream};
 use crate::embedded;
 
 /// Makes Pravega sinks from options.
@@ -29,16 +29,20 @@ impl SinkFactory<MessageBatch> for PravegaSinkFactory {
         Ok(Box::new(PravegaSink::of(read(options, context)?)))
     }
 
-    /// The directory holds a store, or may become one. Whether the stream is there is told only by opening it, which writes to it.
+    /// The directory holds a store with this stream, or may become one. Nothing is written to it, and another process may be writing.
     async fn check(&self, options: &Options, context: &FactoryContext) -> Result<()> {
         let config = read(options, context)?;
         if config.at.options.durability == Durability::Memory {
             return Ok(());
         }
-        let found = match config.at.makes {
-            true => embedded::may_become_one(&context.env, &config.at).await,
-            false => embedded::is_there(&context.env, &config.at).await,
-        };
-        found.map_err(|e| options.error("dir", e.to_string()))
+        let dir = |e: connector_api::Error| options.error("dir", e.to_string());
+        if config.create.is_some() {
+            return embedded::may_become_one(&context.env, &config.at).await.map_err(dir);
+        }
+        embedded::is_there(&context.env, &config.at).await.map_err(dir)?;
+        if embedded::has_stream(&context.env, &config.at, &config.stream).await? {
+            return Ok(());
+        }
+        Err(options.error("stream", no_stream(&config.stream)))
     }
 }

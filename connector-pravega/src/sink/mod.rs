@@ -31,8 +31,8 @@ use std::sync::Arc;
 use connector_api::env::Environment;
 use connector_api::sink::{Each, OperatorContext, Sink, SinkPlan, WriterContext};
 use connector_api::{Error, MessageBatch, Result};
-use segment_store::StoreOptions;
 use segment_store::client::StoreClient;
+use segment_store::{StoreOptions, StreamName};
 
 pub use committable::PravegaCommittable;
 pub use config::{DeliveryGuarantee, SinkOptions};
@@ -96,6 +96,10 @@ impl Sink<MessageBatch> for PravegaSink {
     }
 }
 
+fn no_stream(stream: &StreamName) -> String {
+    format!("there is no stream `{stream}`; set `create` to have it made")
+}
+
 /// Opens the store; makes the stream if it is missing and the options say so.
 async fn open(env: &Environment, config: &SinkConfig) -> Result<Arc<dyn StoreClient>> {
     let (client, stream) = (embedded::open(env, &config.at).await?, &config.stream);
@@ -103,8 +107,7 @@ async fn open(env: &Environment, config: &SinkConfig) -> Result<Arc<dyn StoreCli
     match (found, config.create) {
         (Some(_), _) => {}
         (None, None) => {
-            let reason = format!("there is no stream `{stream}`; set `create` to have it made");
-            return Err(Error::config("stream", reason));
+            return Err(Error::config("stream", no_stream(stream)));
         }
         (None, Some(segments)) => {
             // Another writer may be at it, too.

@@ -29,13 +29,18 @@ impl SourceFactory<MessageBatch> for PravegaSourceFactory {
         Ok(erase(PravegaSource::of(read(options, context)?)))
     }
 
-    /// The directory holds a store. Whether the stream is there is told only by opening it, which writes to it.
+    /// The directory holds a store with this stream. Nothing is written to it, and another process may be writing.
     async fn check(&self, options: &Options, context: &FactoryContext) -> Result<()> {
         let config = read(options, context)?;
         if config.at.options.durability == Durability::Memory {
             return Ok(());
         }
         let found = embedded::is_there(&context.env, &config.at).await;
-        found.map_err(|e| options.error("dir", e.to_string()))
+        found.map_err(|e| options.error("dir", e.to_string()))?;
+        if embedded::has_stream(&context.env, &config.at, &config.stream).await? {
+            return Ok(());
+        }
+        let (dir, stream) = (config.at.dir.display(), &config.stream);
+        Err(options.error("stream", format!("{dir} holds no stream `{stream}`")))
     }
 }

@@ -55,6 +55,7 @@ use lease::Leases;
 use opening::unavailable;
 pub use reading::Read;
 use record::Op;
+pub(crate) use recover::holds;
 pub(crate) use snapshot::dir as snapshot_dir;
 use state::{State, Touched};
 

@@ -10,6 +10,7 @@ use super::record::{Record, records};
 use super::snapshot::{self, Snapshot};
 use super::state::{State, Touched};
 use crate::error::{Error, Result};
+use crate::id::StreamName;
 use crate::log::{self, Frame, Position, Scanner};
 
 /// Where a log begins.
@@ -69,4 +70,27 @@ pub(crate) fn load(
     let mut scanner = Scanner::new(fs.clone(), log::dir(dir), store, position);
     advance(&mut state, &mut scanner, until)?;
     Ok((state, scanner))
+}
+
+/// How often a store is looked at whose files another process takes away meanwhile.
+const LOOKS: usize = 5;
+
+/// Whether a stream is in a store, as its files say it at the moment.
+pub(crate) fn holds(fs: &Arc<dyn FileSystem>, dir: &Path, store: u128, stream: &StreamName) -> Result<bool> {
+    let mut looks = 1;
+    let state = loop {
+        match load(fs, dir, store, None) {
+            Ok((state, _)) => break state,
+            // What looks like damage may be a file that has another name by now.
+            Err(Error::Io { .. } | Error::Corrupt { .. } | Error::Unavailable { .. }) if looks < LOOKS => {
+                looks += 1
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    match state.streams.stream(stream) {
+        Ok(_) => Ok(true),
+        Err(Error::NoStream(_) | Error::NoScope(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }

@@ -20,7 +20,7 @@ use crate::memory::MemoryFs;
 use crate::options::{Durability, StoreOptions};
 
 use identity::{identity, settle, take_store};
-pub use tools::{salvage, verify};
+pub use tools::{holds, salvage, verify};
 
 /// How often the directory is asked for, and how long is waited in between.
 const LOCK_TRIES: u32 = 10;

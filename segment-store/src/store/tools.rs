@@ -1,4 +1,4 @@
-//! What is done with a store that nobody has open.
+//! What is done with a store without opening it.
 
 use std::path::Path;
 
@@ -7,8 +7,20 @@ use connector_api::env::Environment;
 use super::identity::{identity, take, write_identity};
 use crate::container::{self, Salvaged, Verified};
 use crate::error::{Error, Result};
+use crate::id::StreamName;
 use crate::options::StoreOptions;
 use crate::{log, object};
+
+/// Whether a stream is in a store, as its files say it at the moment: for telling a user early what is missing. Writes nothing, whoever has the store open,
+/// and promises nothing: what was found may not be durable yet. Reads the newest snapshot, and the log behind it. Blocks.
+///
+/// # Errors
+///
+/// [`Error::NoStore`], [`Error::Corrupt`], the system's.
+pub fn holds(env: &Environment, dir: &Path, stream: &StreamName) -> Result<bool> {
+    let id = identity(&*env.fs, dir)?.ok_or_else(|| Error::NoStore { dir: dir.to_path_buf() })?;
+    container::holds(&env.fs, dir, id, stream)
+}
 
 /// Reads everything that a store holds, which nobody has open, and compares it with what the store says of it. Changes nothing.
 /// Blocks.
