@@ -1,6 +1,7 @@
 //! Tasks and blocking work.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
@@ -12,6 +13,14 @@ pub trait Spawner: Send + Sync + Debug {
 
     /// Runs work that blocks, on a thread where that is allowed. Never cancelled once it began.
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>);
+
+    /// How long blocking work that has come to its end may wait on its thread for more of the same, since waking a thread that waits takes a
+    /// fraction of what handing work to another one takes. It must end its wait when nothing more can come.
+    ///
+    /// Zero unless a host says otherwise: nothing waits, as it must be where blocking work shares a thread.
+    fn linger(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// A running task.

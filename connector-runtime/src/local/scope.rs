@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use connector_api::env::{Environment, Spawner, TaskHandle};
 use futures::future::BoxFuture;
@@ -178,6 +179,10 @@ impl Spawner for ScopedSpawner {
             work();
         }));
     }
+
+    fn linger(&self) -> Duration {
+        self.0.inner.linger()
+    }
 }
 
 /// A task with its presence. Fields are dropped in order: the task is gone before its presence is.
@@ -260,5 +265,13 @@ mod tests {
         env.spawner.spawn("panics", Box::pin(async { panic!("on purpose") }));
         scope.wait_idle().await;
         assert!(scope.running().is_empty());
+    }
+
+    #[tokio::test]
+    async fn blocking_work_lingers_in_a_scope_as_it_does_outside() {
+        let outside = environment();
+        let (inside, _scope) = Scope::new(&outside);
+        assert!(!outside.spawner.linger().is_zero());
+        assert_eq!(inside.spawner.linger(), outside.spawner.linger());
     }
 }

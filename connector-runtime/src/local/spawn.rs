@@ -1,9 +1,15 @@
 //! Tasks and blocking work on tokio.
 
+use std::time::Duration;
+
 use connector_api::env::{Spawner, TaskHandle};
 use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
+
+/// How long blocking work may wait for more of the same: longer than the pauses of whoever asks again and again, and shorter than anybody notices who waits
+/// for its end.
+const LINGER: Duration = Duration::from_millis(100);
 
 /// Runs tasks and blocking work on a tokio runtime.
 ///
@@ -26,6 +32,10 @@ impl Spawner for TokioSpawner {
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
         // Nobody joins it: the work reports by its own channel.
         drop(self.0.spawn_blocking(work));
+    }
+
+    fn linger(&self) -> Duration {
+        LINGER
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use futures::FutureExt;
 use futures::channel::oneshot;
 
 use super::extents::Location;
 use super::record::{APPEND_HEADER, Append};
-use super::{Container, Core, Outcome, Status, wait};
+use super::{Container, Core, Outcome, Status};
 use crate::error::{Error, Result};
 use crate::id::{SegmentName, WriterId};
 use crate::summed::Summed;
@@ -51,14 +50,15 @@ impl Ack {
     /// [`Error::Unavailable`]: it may or may not be stored.
     pub async fn durable(&self) -> Result<u64> {
         if let Some(outcome) = &self.outcome {
-            wait(outcome.clone()).await?;
+            outcome.wait().await?;
         }
         Ok(self.end)
     }
 
     /// What [`durable`](Self::durable) says, if that is known by now.
     pub fn outcome(&self) -> Option<Result<u64>> {
-        self.durable().now_or_never()
+        let outcome = self.outcome.as_ref().map_or(Some(&Ok(())), Outcome::told);
+        outcome.map(|outcome| outcome.clone().map(|()| self.end))
     }
 
     /// Whether it is a repetition of what the segment holds already.

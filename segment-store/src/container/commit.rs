@@ -1,13 +1,15 @@
 //! Group commit: what was opened while one frame was written is the next frame.
 
 use std::sync::{Arc, MutexGuard};
+use std::thread;
 
 use futures::channel::oneshot;
 
+use super::outcome::Teller;
 use super::snapshot::Snapshot;
 use super::state::{State, Touched};
 use super::{Container, Core, Open, Status};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::log::frame::Buffer;
 use crate::log::{LogWriter, Payload};
 
@@ -22,19 +24,43 @@ impl Container {
             return;
         }
         core.is_committing = true;
+        let standby = core.standby.take();
         drop(core);
-        let this = self.clone();
+        if let Some(thread) = standby {
+            return thread.unpark();
+        }
+        let mut this = self.clone();
         self.env.spawner.spawn_blocking(Box::new(move || {
-            this.commit();
-            this.idle.notify_waiters();
+            while this.commit() {
+                match Self::stand_by(this) {
+                    Some(called) => this = called,
+                    None => return,
+                }
+            }
         }));
     }
 
-    /// Writes frames until nothing is left to write.
-    fn commit(self: &Arc<Self>) {
+    /// Waits for the next commit, without keeping the container; none when there was none to wait for.
+    fn stand_by(this: Arc<Self>) -> Option<Arc<Self>> {
+        let (linger, container) = (this.env.spawner.linger(), Arc::downgrade(&this));
+        drop(this);
+        thread::park_timeout(linger);
+        // Woken without being called it goes, too: the next commit asks for a thread, then.
+        container.upgrade().filter(|this| this.core().standby.take().is_none())
+    }
+
+    /// Commits until nothing is left to write. Says whether this thread is the one that stands by.
+    fn commit(self: &Arc<Self>) -> bool {
+        let stands_by = self.write_frames();
+        self.idle.notify_waiters();
+        stands_by
+    }
+
+    fn write_frames(self: &Arc<Self>) -> bool {
         let mut next = self.take(&mut self.core(), Open::new(0));
         let mut old = Vec::new();
-        while let Some(Taken { buffer, tell, room, touched, mut log, snapshot }) = next {
+        while let Next::Frame(taken) = next {
+            let Taken { buffer, tell, room, touched, mut log, snapshot } = *taken;
             let (size, file) = (buffer.copied(), log.position().file);
             let replaced = std::mem::take(&mut old);
             // Those who waited find room in the frame that is open now. Woken sooner, they would take the processor from this thread.
@@ -46,7 +72,7 @@ impl Container {
                 Err(error) => {
                     tracing::error!(%error, "the log could not be written; what was under way is not acknowledged");
                     core.fail(&error, tell);
-                    return;
+                    return false;
                 }
             };
             core.durable += 1;
@@ -70,8 +96,7 @@ impl Container {
             // The next ones will be about as large.
             next = self.take(&mut core, Open::new(size));
             drop(core);
-            // Whoever asked may be gone.
-            let _ = tell.send(Ok(()));
+            tell.tell(Ok(()));
             if let Some((snapshot, waiters)) = snapshot {
                 self.start_snapshot(snapshot, waiters);
             }
@@ -82,6 +107,7 @@ impl Container {
                 self.start_upkeep();
             }
         }
+        matches!(next, Next::StandBy)
     }
 
     /// Wakes those who wait for room, and drops what is not needed any more.
@@ -94,11 +120,13 @@ impl Container {
     }
 
     /// Takes the open frame, to be written, and opens another one; when there is nothing to write, commits end.
-    fn take(&self, core: &mut Core, next: Open) -> Option<Taken> {
-        let is_due = !core.open.buffer.is_empty() && matches!(core.status, Status::Open);
+    fn take(&self, core: &mut Core, next: Open) -> Next {
+        let is_open = matches!(core.status, Status::Open);
+        let is_due = is_open && !core.open.buffer.is_empty();
         let Some(log) = core.log.take_if(|_| is_due) else {
             core.is_committing = false;
-            return None;
+            core.standby = is_open.then(thread::current);
+            return if is_open { Next::StandBy } else { Next::End };
         };
         let Open { buffer, touched, tell, outcome, room } = std::mem::replace(&mut core.open, next);
         core.next += 1;
@@ -106,14 +134,21 @@ impl Container {
         // The state as it is when this frame is durable.
         let wants_snapshot = core.wants_snapshot || core.logged >= self.options.snapshot_every;
         let snapshot = wants_snapshot.then(|| core.state.clone());
-        Some(Taken { buffer, tell, room, touched, log, snapshot })
+        Next::Frame(Box::new(Taken { buffer, tell, room, touched, log, snapshot }))
     }
+}
+
+/// What the thread that commits does next.
+enum Next {
+    Frame(Box<Taken>),
+    StandBy,
+    End,
 }
 
 /// A frame that is to be written, and what is to be done then.
 struct Taken {
     buffer: Buffer,
-    tell: oneshot::Sender<Result<()>>,
+    tell: Teller,
     room: Vec<oneshot::Sender<()>>,
     /// What readers may see then.
     touched: Touched,
@@ -123,8 +158,15 @@ struct Taken {
 }
 
 impl Core {
+    /// No commit will come any more.
+    pub(super) fn dismiss(&mut self) {
+        if let Some(thread) = self.standby.take() {
+            thread.unpark();
+        }
+    }
+
     /// Nothing of what is not durable is acknowledged, and the state is given up.
-    fn fail(&mut self, error: &Error, written: oneshot::Sender<Result<()>>) {
+    fn fail(&mut self, error: &Error, written: Teller) {
         if !matches!(self.status, Status::Closed) {
             self.status = Status::Failed(error.clone());
         }
@@ -133,8 +175,7 @@ impl Core {
         let unavailable = Error::Unavailable { reason: error.to_string() };
         let snapshots = std::mem::take(&mut self.snapshot_waiters);
         for tell in [written, open.tell].into_iter().chain(snapshots) {
-            // Whoever asked may be gone.
-            let _ = tell.send(Err(unavailable.clone()));
+            tell.tell(Err(unavailable.clone()));
         }
         for segment in self.state.segments.values() {
             segment.wake();

@@ -46,6 +46,11 @@ impl Leases {
         self.0.changed.notify_one();
     }
 
+    /// Nobody asks any more.
+    pub(super) fn dismiss(&self) {
+        self.0.changed.notify_one();
+    }
+
     pub(super) fn forget(&self, ends: &Ends) {
         self.lock().remove(ends);
     }
@@ -76,12 +81,6 @@ impl Leases {
         let over = deadlines.iter().filter(|(_, at)| **at <= now).map(|(ends, _)| ends.clone()).collect();
         let next = deadlines.values().filter(|at| **at > now).min();
         (over, next.map_or(LONGEST, |&at| at - now))
-    }
-}
-
-impl Drop for Container {
-    fn drop(&mut self) {
-        self.leases.0.changed.notify_one();
     }
 }
 

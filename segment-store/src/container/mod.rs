@@ -19,6 +19,7 @@ pub(crate) mod fuzzing;
 mod inspect;
 mod lease;
 mod opening;
+mod outcome;
 mod reading;
 mod record;
 mod recover;
@@ -28,12 +29,11 @@ mod upkeep;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
 use std::time::Duration;
 
 use connector_api::env::{Environment, FileLock};
-use futures::FutureExt;
 use futures::channel::oneshot;
-use futures::future::Shared;
 use tokio::sync::Notify;
 
 use crate::error::{Error, Result};
@@ -53,19 +53,12 @@ pub use inspect::{Salvaged, StoreStats, Verified};
 pub(crate) use inspect::{salvage, verify};
 use lease::Leases;
 use opening::unavailable;
+use outcome::{Outcome, Teller};
 pub use reading::Read;
 use record::Op;
 pub(crate) use recover::holds;
 pub(crate) use snapshot::dir as snapshot_dir;
 use state::{State, Touched};
-
-/// What becomes of a frame, for everybody who waits for it.
-type Outcome = Shared<oneshot::Receiver<Result<()>>>;
-
-/// Waits for what becomes of a frame, or of a snapshot.
-async fn wait(outcome: impl Future<Output = Result<Result<()>, oneshot::Canceled>>) -> Result<()> {
-    outcome.await.unwrap_or(Err(Error::Closed))
-}
 
 /// One log and its state.
 pub(crate) struct Container {
@@ -95,6 +88,13 @@ impl std::fmt::Debug for Container {
     }
 }
 
+impl Drop for Container {
+    fn drop(&mut self) {
+        self.core().dismiss();
+        self.leases.dismiss();
+    }
+}
+
 /// What the lock guards.
 struct Core {
     state: State,
@@ -110,6 +110,8 @@ struct Core {
     /// What becomes of the frame that is being written, or was last.
     in_flight: Outcome,
     is_committing: bool,
+    /// Wrote the last frame, and waits for the next one.
+    standby: Option<Thread>,
     cache: FrameCache,
     /// Bytes logged since the last snapshot.
     logged: u64,
@@ -118,7 +120,7 @@ struct Core {
     /// How many snapshots are being stored, and files made ready.
     beside: u32,
     /// Told when the snapshot that was asked for is durable.
-    snapshot_waiters: Vec<oneshot::Sender<Result<()>>>,
+    snapshot_waiters: Vec<Teller>,
     is_upkeep_running: bool,
     next_object: u64,
     /// How far the log was read, where it is only read.
@@ -130,7 +132,7 @@ struct Open {
     buffer: Buffer,
     touched: Touched,
     /// Tells [`outcome`](Self::outcome).
-    tell: oneshot::Sender<Result<()>>,
+    tell: Teller,
     outcome: Outcome,
     /// Those for whom there was no room.
     room: Vec<oneshot::Sender<()>>,
@@ -139,9 +141,8 @@ struct Open {
 impl Open {
     /// With room for a payload of this size; more is made when it is needed.
     fn new(capacity: usize) -> Self {
-        let (tell, outcome) = oneshot::channel();
-        let (buffer, outcome) = (Buffer::new(capacity), outcome.shared());
-        Self { buffer, touched: Touched::new(), tell, outcome, room: Vec::new() }
+        let (tell, outcome) = Outcome::new();
+        Self { buffer: Buffer::new(capacity), touched: Touched::new(), tell, outcome, room: Vec::new() }
     }
 }
 
@@ -194,7 +195,7 @@ impl Container {
             (ask(&core.state), core.settled())
         };
         if let Some(settled) = settled {
-            wait(settled).await?;
+            settled.wait().await?;
         }
         answer
     }
@@ -211,7 +212,7 @@ impl Container {
             core.settled()
         };
         match settled {
-            Some(settled) => wait(settled).await,
+            Some(settled) => settled.wait().await,
             None => Ok(()),
         }
     }
@@ -252,7 +253,7 @@ impl Container {
         };
         self.start_commit();
         if let Some(outcome) = outcome {
-            wait(outcome).await?;
+            outcome.wait().await?;
         }
         made
     }
@@ -278,7 +279,7 @@ impl Container {
         };
         self.start_commit();
         if let Some(outcome) = outcome {
-            wait(outcome).await?;
+            outcome.wait().await?;
         }
         refused.map_or(Ok(()), Err)
     }

@@ -40,6 +40,7 @@ impl Container {
             durable: 0,
             log: None,
             is_committing: false,
+            standby: None,
             cache: FrameCache::new(options.tail_cache),
             logged: 0,
             wants_snapshot: false,
@@ -223,6 +224,7 @@ impl Container {
             // Those who wait for what will not be written are told so.
             drop(std::mem::replace(&mut core.open, Open::new(0)));
             core.snapshot_waiters.clear();
+            core.dismiss();
             for segment in core.state.segments.values() {
                 segment.wake();
             }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::channel::oneshot;
 
 use super::extents::{Extent, Location};
+use super::outcome::{Outcome, Teller};
 use super::record::{Op, Run, SegmentKey};
 use super::snapshot::{self, Snapshot};
 use super::state::State;
@@ -24,11 +24,7 @@ type Moves = Vec<(SegmentKey, Extent, Option<FramePlace>)>;
 
 impl Container {
     /// Makes a snapshot durable, then gives back what only older ones needed.
-    pub(super) fn start_snapshot(
-        self: &Arc<Self>,
-        snapshot: Snapshot,
-        waiters: Vec<oneshot::Sender<Result<()>>>,
-    ) {
+    pub(super) fn start_snapshot(self: &Arc<Self>, snapshot: Snapshot, waiters: Vec<Teller>) {
         let this = self.clone();
         self.env.spawner.spawn_blocking(Box::new(move || {
             let made = this.snapshot(snapshot);
@@ -38,8 +34,7 @@ impl Container {
             this.core().beside -= 1;
             this.idle.notify_waiters();
             for waiter in waiters {
-                // Whoever asked may be gone.
-                let _ = waiter.send(made.clone());
+                waiter.tell(made.clone());
             }
         }));
     }
@@ -95,8 +90,8 @@ impl Container {
                 return Err(core.failure());
             }
             core.wants_snapshot = true;
-            let (sender, made) = oneshot::channel();
-            core.snapshot_waiters.push(sender);
+            let (teller, made) = Outcome::new();
+            core.snapshot_waiters.push(teller);
             // Something must be written for it to rest on.
             let incarnation = core.state.incarnation;
             let at = self.env.clock.now_millis();
@@ -104,7 +99,7 @@ impl Container {
             made
         };
         self.start_commit();
-        super::wait(made).await
+        made.wait().await
     }
 
     /// Looks after files and objects, unless that is going on.
