@@ -74,6 +74,8 @@ pub(crate) struct Container {
     /// Told when a recovery ended, with or without success.
     recovered: Notify,
     leases: Leases,
+    /// The last frame in the newest snapshot, as far as this process made it. Held while one is made, which gives back what it makes needless.
+    snapshots: Mutex<u64>,
     /// Held by whoever makes or removes objects and spares: one at a time.
     upkeep: tokio::sync::Mutex<()>,
     /// Held while the store is open for writing.

@@ -61,6 +61,7 @@ impl Container {
             ahead,
             recovered: Notify::new(),
             leases: Leases::default(),
+            snapshots: Mutex::new(0),
             upkeep: tokio::sync::Mutex::new(()),
             lock: Mutex::new(lock),
             idle: Notify::new(),

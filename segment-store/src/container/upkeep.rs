@@ -1,7 +1,7 @@
 //! What goes on beside the appends: spare files, snapshots, moving old bytes out of the log, giving space back.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
@@ -40,6 +40,12 @@ impl Container {
     }
 
     fn snapshot(self: &Arc<Self>, mut snapshot: Snapshot) -> Result<()> {
+        let mut newest = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = snapshot.position.next - 1;
+        if *newest >= last {
+            // One that was asked for later was made sooner, and holds all that this one does.
+            return Ok(());
+        }
         let used = snapshot.state.in_use();
         let file = snapshot.position.file;
         let objects: Vec<u64> =
@@ -47,6 +53,7 @@ impl Container {
         snapshot.state.prune(&used, file);
         self.env.crash.hit("segment-snapshot/before-store");
         snapshot.store(&*self.env.fs, &self.dir)?;
+        *newest = last;
         self.env.crash.hit("segment-snapshot/after-store");
         self.core().state.forget(&used, file, &objects);
         let dir = log::dir(&self.dir);

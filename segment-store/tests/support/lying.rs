@@ -23,6 +23,8 @@ pub enum Lie {
     SlowRename,
     /// Now and then a write goes to another place.
     Misplaced,
+    /// None: a rename takes its time.
+    LateRename,
 }
 
 #[derive(Debug)]
@@ -58,6 +60,9 @@ impl FileSystem for LyingFs {
     }
 
     fn rename(&self, from: &Path, to: &Path, how: Rename) -> io::Result<()> {
+        if self.lie == Lie::LateRename {
+            std::thread::sleep(std::time::Duration::from_millis(3));
+        }
         if self.lie == Lie::SlowRename {
             let source = self.inner.open(from, Access::Read)?;
             let mut bytes = vec![0; source.metadata()?.len as usize];
