@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use segment_store::client::StoreClient;
 use segment_store::{
-    EventWriter, KeyRange, SegmentId, Store, StoreOptions, StreamReader, WriterId, WriterOptions, routing,
+    Durability, Error, EventWriter, KeyRange, MAX_EVENT, SegmentId, Store, StoreOptions, StreamReader,
+    WriterId, WriterOptions, routing,
 };
 use testkit::fs::{Fault, OpKind, PowerCut, Rule, SimFs};
 use testkit::sim;
@@ -129,6 +130,31 @@ fn every_key_stays_in_order_while_the_stream_is_scaled_from_one_to_four_to_two()
 }
 
 /// One event goes where nothing else does. What is written elsewhere takes it along.
+/// It would stay in the writer for ever otherwise, since the store refuses it each time.
+#[test]
+fn an_event_that_is_too_large_is_refused_when_it_is_written_and_the_next_one_is_stored() {
+    sim::run(async {
+        let fs = SimFs::new();
+        let options = StoreOptions { durability: Durability::Memory, ..StoreOptions::default() };
+        let store = Store::open(sim::environment(&fs, 1), "s", options).await.unwrap();
+        store.create_scope("a").await.unwrap();
+        store.create_stream(&"a/b".parse().unwrap(), 1).await.unwrap();
+        let mut writer = writer(&fs, &store, 2).await;
+        writer.write(0, 0.5, b"before").await.unwrap();
+        let large = vec![b'x'; MAX_EVENT + 1];
+        let refused = writer.write(1, 0.5, &large).await.unwrap_err();
+        assert!(
+            matches!(refused, Error::Limit { what: "an event", given: 8_388_601, limit: 8_388_600 }),
+            "{refused}"
+        );
+        assert_eq!(writer.last_number(), Some(0));
+        assert!(writer.write(1, 0.5, &large[1..]).await.unwrap());
+        writer.flush().await.unwrap();
+        let lengths: Vec<usize> = read(&store).await.iter().map(String::len).collect();
+        assert_eq!(lengths, [6, MAX_EVENT]);
+    });
+}
+
 #[test]
 fn an_event_does_not_wait_for_others_that_never_come() {
     sim::run(async {
