@@ -144,7 +144,7 @@ fn an_append_is_committed_also_when_it_comes_as_the_wait_ends() {
             let before = asked.load(Ordering::Relaxed);
             for number in 0..3_000_i64 {
                 if number % 2 == 0 {
-                    std::thread::sleep(Duration::from_micros(number as u64 % 90));
+                    std::thread::park_timeout(Duration::from_micros(number as u64 % 90));
                 }
                 write(&store, number).await.unwrap();
             }

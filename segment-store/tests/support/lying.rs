@@ -61,7 +61,7 @@ impl FileSystem for LyingFs {
 
     fn rename(&self, from: &Path, to: &Path, how: Rename) -> io::Result<()> {
         if self.lie == Lie::LateRename {
-            std::thread::sleep(std::time::Duration::from_millis(3));
+            std::thread::park_timeout(std::time::Duration::from_millis(3));
         }
         if self.lie == Lie::SlowRename {
             let source = self.inner.open(from, Access::Read)?;
