@@ -17,8 +17,10 @@ use segment_store::{Durability, Store, StoreOptions, StreamName};
 use crate::error::{failed, unless_missing};
 use crate::options::{DurabilityOption, StoreAt};
 
-/// How long a directory may be held by who is letting go of it.
+/// For how long a directory may be held by another process that is letting go of it.
 const LETTING_GO: Duration = Duration::from_secs(3);
+/// For how long by this one, which writes to its end what was under way: a file of the log that is made ready or moved, and a snapshot.
+const LETTING_GO_HERE: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_millis(20);
 
 /// A store that is open, or about to be.
@@ -116,16 +118,22 @@ async fn open_new(env: &Environment, at: &StoreAt) -> Result<Store> {
     }
     // Its own crash points are its own tests' business.
     let env = Environment { crash: CrashPoints::none(), ..env.clone() };
-    let until = env.clock.monotonic() + LETTING_GO;
+    let since = env.clock.monotonic();
     loop {
         match Store::open(env.clone(), &at.dir, at.options.clone()).await {
             // Who had it lets go of it in the background.
-            Err(segment_store::Error::Locked { .. }) if env.clock.monotonic() < until => {
+            Err(segment_store::Error::Locked { holder, .. })
+                if env.clock.monotonic().saturating_sub(since) < patience(holder) =>
+            {
                 env.clock.sleep(AGAIN).await;
             }
             opened => return opened.map_err(failed("open the store in", at.dir.display())),
         }
     }
+}
+
+fn patience(holder: Option<u32>) -> Duration {
+    if holder == Some(std::process::id()) { LETTING_GO_HERE } else { LETTING_GO }
 }
 
 /// Whether there is a store, told without opening it.
@@ -203,6 +211,36 @@ mod tests {
             drop((first, second));
             // Nobody has it any more: it is opened anew.
             assert_eq!(open(&env, &other).await.unwrap().scopes().await.unwrap(), ["a"]);
+        });
+    }
+
+    #[test]
+    fn a_store_is_waited_for_that_this_process_lets_go_of() {
+        sim::run(async {
+            let env = sim::environment(&SimFs::new(), 1);
+            let store = Store::open(env.clone(), "/s", at("/s").options).await.unwrap();
+            let clock = env.clock.clone();
+            let slow = tokio::spawn(async move {
+                clock.sleep(Duration::from_secs(50)).await;
+                store.close().await
+            });
+            open(&env, &at("/s")).await.unwrap();
+            assert!(slow.is_finished());
+        });
+    }
+
+    #[test]
+    fn another_process_that_has_the_store_is_named_soon() {
+        sim::run(async {
+            let env = sim::environment(&SimFs::new(), 1);
+            env.fs.create_dir_all(Path::new("/s")).unwrap();
+            let lock = env.fs.lock(Path::new("/s/lock")).unwrap();
+            let other = std::process::id() + 1;
+            lock.set_content(format!("{other}\n").as_bytes()).unwrap();
+            let since = env.clock.monotonic();
+            let error = open(&env, &at("/s")).await.unwrap_err();
+            assert!(error.to_string().contains(&format!("held open by process {other}")), "{error}");
+            assert!(env.clock.monotonic() - since < Duration::from_secs(5));
         });
     }
 

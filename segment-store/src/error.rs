@@ -45,12 +45,12 @@ pub enum Error {
         known: u16,
     },
     /// Somebody else has the directory open for writing.
-    #[error("{} is held open by {holder}", dir.display())]
+    #[error("{} is held open by {}", dir.display(), process(*holder))]
     Locked {
         /// The directory of the store.
         dir: PathBuf,
-        /// Who holds it: `process 17`, or "another process".
-        holder: String,
+        /// The id of the process that holds it, if it said so.
+        holder: Option<u32>,
     },
     /// There is no store in the directory.
     #[error("{} holds no store", dir.display())]
@@ -178,6 +178,10 @@ pub enum Error {
     /// The store is closed.
     #[error("the store is closed")]
     Closed,
+}
+
+fn process(id: Option<u32>) -> String {
+    id.map_or("another process".into(), |id| format!("process {id}"))
 }
 
 impl Error {

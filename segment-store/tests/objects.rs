@@ -8,8 +8,9 @@ mod support;
 use std::time::Duration;
 
 use connector_api::env::FileSystem;
-use support::events::{check, last, made, write};
-use support::open;
+use segment_store::{Store, StoreOptions};
+use support::events::{check, last, logs, made, paths, write};
+use support::{env, open, small};
 use testkit::fs::{Fault, OpKind, PowerCut, Rule, SimFs};
 use testkit::sim;
 
@@ -70,10 +71,47 @@ fn an_object_that_cant_be_read_is_told_by_its_name() {
         let fs = SimFs::new();
         fill(&fs).await;
         let fs = fs.process_crash();
-        let object = support::events::paths(&fs, ".obj").remove(0);
+        let object = paths(&fs, ".obj").remove(0);
         fs.remove_file(object.as_ref()).unwrap();
         let store = open(&fs).await.unwrap();
         let error = support::read_all(&store, &support::events::name(), 0).await.unwrap_err();
         assert!(error.to_string().contains(&object[1..]), "{error}");
+    });
+}
+
+/// Whoever lets go of a store and opens it again, or ends, does not wait until everything is moved.
+#[test]
+fn nothing_more_is_moved_once_nobody_has_the_store() {
+    sim::run(async {
+        let fs = SimFs::new();
+        drop(made(&fs).await);
+        let opened = |log_files| {
+            let options = StoreOptions { log_files, ..small() };
+            Store::open(env(&fs, 1), "s", options)
+        };
+        let store = opened(100).await.unwrap();
+        let files = || logs(&fs).len();
+        let mut number = 0;
+        while files() < 12 {
+            write(&store, number).await.unwrap();
+            number += 1;
+        }
+        assert!(paths(&fs, ".obj").is_empty());
+        store.close().await.unwrap();
+        let store = opened(1).await.unwrap();
+        let before = files();
+        while files() == before {
+            write(&store, number).await.unwrap();
+            number += 1;
+        }
+        while paths(&fs, ".obj").is_empty() {
+            tokio::task::yield_now().await;
+        }
+        drop(store);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let moved = paths(&fs, ".obj").len();
+        assert!(moved < 3, "{moved} objects were made");
+        let store = opened(1).await.unwrap();
+        check(&store, number).await;
     });
 }

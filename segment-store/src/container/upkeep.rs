@@ -114,41 +114,56 @@ impl Container {
         if std::mem::replace(&mut self.core().is_upkeep_running, true) {
             return;
         }
-        let this = self.clone();
+        // Between two steps it keeps nothing: whoever lets go of the store waits for one step at most.
+        let container = Arc::downgrade(self);
         let task = async move {
-            match this.upkeep().await {
-                Ok(()) | Err(Error::Closed) => {}
-                Err(error) => tracing::warn!(%error, "old bytes stay in the log until the next file is full"),
+            while let Some(this) = container.upgrade() {
+                let alone = this.upkeep.lock().await;
+                match this.upkeep_step().await {
+                    Ok(true) => continue,
+                    Ok(false) | Err(Error::Closed) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "old bytes stay in the log until the next file is full");
+                    }
+                }
+                drop(alone);
+                this.core().is_upkeep_running = false;
+                return;
             }
-            this.core().is_upkeep_running = false;
         };
         drop(self.env.spawner.spawn("segment-store upkeep", Box::pin(task)));
     }
 
     pub(crate) async fn upkeep(self: &Arc<Self>) -> Result<()> {
         let _alone = self.upkeep.lock().await;
+        while self.upkeep_step().await? {}
+        Ok(())
+    }
+
+    /// Moves what one object takes, or else makes files ready. Says whether there may be more to do. For whoever holds `upkeep`.
+    async fn upkeep_step(self: &Arc<Self>) -> Result<bool> {
         if matches!(self.core().status, Status::Closed) {
             // The directory may be somebody else's by now.
             return Err(Error::Closed);
         }
-        loop {
-            let (moves, since) = self.moves();
-            if moves.is_empty() {
-                // Only now: what was moved leaves files to be used again.
-                return self.blocking(|this| this.ahead.stock(this.options.spare_files)).await;
-            }
-            let object = {
-                let mut core = self.core();
-                core.next_object += 1;
-                core.next_object - 1
-            };
-            let (runs, length) = self.blocking(move |this| this.write_object(object, moves)).await?;
-            self.env.crash.hit("segment-upkeep/after-object");
-            // Offsets that were not durable may hold other bytes after a recovery.
-            self.make(Op::Moved { object, length, runs }, Some(since), |_| Ok(())).await?;
-            self.env.crash.hit("segment-upkeep/after-moved");
-            self.snapshot_now().await?;
+        let (moves, since) = self.moves();
+        if moves.is_empty() {
+            // Only now: what was moved leaves files to be used again.
+            self.blocking(|this| this.ahead.stock(this.options.spare_files)).await?;
+            return Ok(false);
         }
+        let object = {
+            let mut core = self.core();
+            core.next_object += 1;
+            core.next_object - 1
+        };
+        let (runs, length) = self.blocking(move |this| this.write_object(object, moves)).await?;
+        self.env.crash.hit("segment-upkeep/after-object");
+        // Offsets that were not durable may hold other bytes after a recovery.
+        self.make(Op::Moved { object, length, runs }, Some(since), |_| Ok(())).await?;
+        self.env.crash.hit("segment-upkeep/after-moved");
+        self.snapshot_now().await?;
+        Ok(true)
     }
 
     /// What is to be moved next: the bytes of the oldest file when there are too many, else those of files and objects that

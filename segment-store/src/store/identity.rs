@@ -111,11 +111,8 @@ pub(super) fn settle(env: &Environment, dir: &Path, id: u128) -> Result<()> {
     }
 }
 
-fn holder(fs: &dyn FileSystem, path: &Path) -> String {
+fn holder(fs: &dyn FileSystem, path: &Path) -> Option<u32> {
     let mut bytes = [0; 32];
-    let read = fs.open(path, Access::Read).and_then(|file| file.read_at(&mut bytes, 0)).unwrap_or(0);
-    match std::str::from_utf8(&bytes[..read]).map(str::trim) {
-        Ok(pid) if !pid.is_empty() => format!("process {pid}"),
-        _ => "another process".into(),
-    }
+    let read = fs.open(path, Access::Read).and_then(|file| file.read_at(&mut bytes, 0)).ok()?;
+    std::str::from_utf8(&bytes[..read]).ok()?.trim().parse().ok()
 }

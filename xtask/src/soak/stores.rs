@@ -88,6 +88,17 @@ pub(super) fn run(arguments: &Arguments) -> Result {
     std::fs::remove_dir_all(&soak.dir).map_err(|e| format!("{}: {e}", soak.dir.display()))
 }
 
+/// A pipeline, which does not outlive the campaign.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 impl Soak {
     fn store(&self, what: &str, more: &[&str]) -> Result {
         let mut command = Command::new(&self.connect);
@@ -95,7 +106,7 @@ impl Soak {
         shell::run(command)
     }
 
-    fn start(&mut self, side: Side) -> Result<Child> {
+    fn start(&mut self, side: Side) -> Result<Running> {
         self.runs += 1;
         let (file, most) = match side {
             Side::Write => ("write.toml", 2),
@@ -107,7 +118,7 @@ impl Soak {
         let mut command = Command::new(&self.connect);
         command.args(["run", file, "--set"]).arg(format!("parallelism={parallelism}")).current_dir(&self.dir);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        command.spawn().map_err(|e| format!("{}: {e}", self.connect.display()))
+        command.spawn().map(Running).map_err(|e| format!("{}: {e}", self.connect.display()))
     }
 
     fn rounds(&mut self, rounds: u32, scanner: &mut Scanner) -> Result<String> {
@@ -118,23 +129,23 @@ impl Soak {
             let before = scanner.bytes();
             shell::sleep(Duration::from_millis(self.random.between(30, 500)));
             if round % 3 == 2 {
-                wait_for_output(scanner, before, &mut writer)?;
+                wait_for_output(scanner, before, &mut writer.0)?;
             }
             let which = self.random.next() % 3;
-            if ended(&mut writer)? {
+            if ended(&mut writer.0)? {
                 println!("the input ended in round {round}: --mib-per-round makes it larger");
                 break;
             }
             done += 1;
-            if ended(&mut reader)? {
+            if ended(&mut reader.0)? {
                 return Err(format!("round {round}: the reading pipeline ended by itself"));
             }
             if which != 1 {
-                kill(&mut writer)?;
+                kill(&mut writer.0)?;
                 kills += 1;
             }
             if which != 0 {
-                kill(&mut reader)?;
+                kill(&mut reader.0)?;
                 kills += 1;
             }
             scanner.scan()?;
@@ -146,9 +157,9 @@ impl Soak {
                 reader = self.start(Side::Read)?;
             }
         }
-        finish(&mut writer, "write.toml")?;
+        finish(&mut writer.0, "write.toml")?;
         self.store("seal", &["--stream", STREAM])?;
-        finish(&mut reader, "read.toml")?;
+        finish(&mut reader.0, "read.toml")?;
         scanner.scan()?;
         scanner.finish()?;
         self.store("verify", &[])?;
