@@ -1,6 +1,7 @@
 //! `connect store`: the contract of each tool.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use crate::support::{Place, Ran};
@@ -129,6 +130,49 @@ fn while_one_process_holds_a_store_others_read_it_and_are_refused_everything_els
     drop(input);
     assert!(child.wait().unwrap().success());
     place.connect(&["store", "verify", "--dir", "d"]).assert_done();
+}
+
+/// All files of the store with what they hold.
+fn contents(place: &Place) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = |dir: PathBuf| std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let (dirs, mut files): (Vec<_>, Vec<_>) = entries(place.path("d")).partition(|path| path.is_dir());
+    files.extend(dirs.into_iter().flat_map(entries));
+    files.sort();
+    files.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+}
+
+#[test]
+fn a_check_says_whether_the_stream_is_there_and_changes_nothing_whoever_holds_the_store() {
+    let place = store("2");
+    append(&place, "w1", "a line\n").assert_done();
+    let pipeline = |file: &str, source: &str, sink: &str| {
+        let head = "name = \"p\"\ncheckpoint = { dir = \"ckpt\" }\n";
+        place.write(file, &format!("{head}[source]\n{source}\n[sink]\n{sink}\n"));
+    };
+    let stream = |name: &str| format!("connector = \"pravega\"\ndir = \"d\"\nstream = \"{name}\"");
+    let files = |path: &str| format!("connector = \"file\"\npath = \"{path}\"\nformat = \"lines\"");
+    pipeline("from.toml", &stream(STREAM), &files("out"));
+    pipeline("to.toml", &files("in"), &stream(STREAM));
+    pipeline("from-none.toml", &stream("scope/none"), &files("out"));
+    pipeline("to-none.toml", &files("in"), &stream("scope/none"));
+    let check = || {
+        let before = contents(&place);
+        place.connect(&["check", "from.toml"]).assert_done();
+        place.connect(&["check", "to.toml"]).assert_done();
+        place
+            .connect(&["check", "from-none.toml"])
+            .assert_error(2, &["source.stream", "no stream `scope/none`"]);
+        place.connect(&["check", "to-none.toml"]).assert_error(2, &["sink.stream", "no stream `scope/none`"]);
+        assert!(contents(&place) == before, "a check changed a file of the store");
+    };
+    check();
+    let (mut child, mut output) = holding(&place);
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"another line\n").unwrap();
+    output.read_line(&mut String::new()).unwrap();
+    check();
+    drop(input);
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]
